@@ -1,0 +1,272 @@
+"""Component 5, the default network: a residual GroupNorm U-Net.
+
+Module names and maths are one to one with diffusers' `UNet2DModel`, so weights move between the
+two without renaming (Ho et al. 2020, appendix B; Dhariwal & Nichol 2021 for the attention). Any
+image size works: images are padded inside to a multiple of the deepest stride and cropped again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.models.embedding import timestep_embedding
+
+
+class TimestepEmbedding(nn.Module):
+    """Sinusoidal features -> MLP -> the vector that every residual block is told (N, dim)."""
+
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(in_channels, dim)
+        self.linear_2 = nn.Linear(dim, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = self.linear_2(F.silu(self.linear_1(features)))
+        return out
+
+
+class ResnetBlock(nn.Module):
+    """norm, SiLU, conv; plus the timestep; norm, SiLU, dropout, conv; plus the input."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, temb_channels: int, groups: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time_emb_proj = nn.Linear(temb_channels, out_channels)
+        self.norm2 = nn.GroupNorm(groups, out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv_shortcut = (
+            nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+        )
+
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        shortcut: Tensor = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return shortcut + h
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, with a residual connection."""
+
+    def __init__(self, channels: int, head_dim: int, groups: int) -> None:
+        super().__init__()
+        self.heads = max(channels // head_dim, 1)
+        self.group_norm = nn.GroupNorm(groups, channels)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        tokens = self.group_norm(x).reshape(n, c, h * w).transpose(1, 2)  # (N, HW, C)
+
+        def split(y: Tensor) -> Tensor:
+            return y.reshape(n, h * w, self.heads, -1).transpose(1, 2)  # (N, heads, HW, C/heads)
+
+        out = F.scaled_dot_product_attention(
+            split(self.to_q(tokens)), split(self.to_k(tokens)), split(self.to_v(tokens))
+        )
+        out = self.to_out[0](out.transpose(1, 2).reshape(n, h * w, c))
+        return x + out.transpose(1, 2).reshape(n, c, h, w)
+
+
+class Downsample(nn.Module):
+    """Half the height and the width, by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Twice the height and the width, nearest neighbour and a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
+
+
+class Level(nn.Module):
+    """The residual (and attention) blocks of one resolution, then a change of resolution.
+
+    The down path collects every intermediate result; the up path takes them back, last first.
+    """
+
+    def __init__(
+        self,
+        resnets: Sequence[ResnetBlock],
+        attentions: Sequence[Attention],
+        *,
+        downsampler: Downsample | None = None,
+        upsampler: Upsample | None = None,
+    ) -> None:
+        super().__init__()
+        self.resnets = nn.ModuleList(resnets)
+        if attentions:
+            self.attentions = nn.ModuleList(attentions)
+        self.has_attention = bool(attentions)
+        if downsampler is not None:
+            self.downsamplers = nn.ModuleList([downsampler])
+        if upsampler is not None:
+            self.upsamplers = nn.ModuleList([upsampler])
+        self.has_downsampler = downsampler is not None
+        self.has_upsampler = upsampler is not None
+
+    def block(self, index: int, x: Tensor, temb: Tensor) -> Tensor:
+        x = self.resnets[index](x, temb)
+        return self.attentions[index](x) if self.has_attention else x
+
+    def down(self, x: Tensor, temb: Tensor) -> list[Tensor]:
+        outputs = []
+        for index in range(len(self.resnets)):
+            x = self.block(index, x, temb)
+            outputs.append(x)
+        if self.has_downsampler:
+            outputs.append(self.downsamplers[0](x))
+        return outputs
+
+    def up(self, x: Tensor, skips: list[Tensor], temb: Tensor) -> Tensor:
+        for index in range(len(self.resnets)):
+            x = self.block(index, torch.cat([x, skips.pop()], dim=1), temb)
+        return self.upsamplers[0](x) if self.has_upsampler else x
+
+
+class MidBlock(nn.Module):
+    """residual, attention, residual at the lowest resolution."""
+
+    def __init__(self, resnets: Sequence[ResnetBlock], attention: Attention) -> None:
+        super().__init__()
+        self.attentions = nn.ModuleList([attention])
+        self.resnets = nn.ModuleList(resnets)
+
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        x = self.attentions[0](self.resnets[0](x, temb))
+        out: Tensor = self.resnets[1](x, temb)
+        return out
+
+
+class UNet(nn.Module):
+    """Predicts the noise in x (N, C, H, W) at timesteps t (N,).
+
+    Args:
+        in_channels: channels of the images.
+        block_out_channels: the width of each level, from full resolution down; each level but the
+            last halves the resolution. Each a multiple of `norm_num_groups`.
+        layers_per_block: residual blocks a level on the way down (one more on the way up).
+        attention_levels: which levels (0 = full resolution) have attention after each block.
+        norm_num_groups: groups of every GroupNorm.
+        attention_head_dim: channels of one attention head.
+        dropout: probability inside the residual blocks.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        block_out_channels: Sequence[int] = (32, 64, 128),
+        layers_per_block: int = 1,
+        attention_levels: Sequence[int] = (2,),
+        norm_num_groups: int = 8,
+        attention_head_dim: int = 32,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        widths = tuple(block_out_channels)
+        groups, temb_dim = norm_num_groups, widths[0] * 4
+        self.stride = 2 ** (len(widths) - 1)
+        self.embedding_dim = widths[0]
+
+        def resnet(in_c: int, out_c: int) -> ResnetBlock:
+            return ResnetBlock(in_c, out_c, temb_dim, groups, dropout)
+
+        def attentions(level: int, count: int) -> list[Attention]:
+            if level not in attention_levels:
+                return []
+            return [Attention(widths[level], attention_head_dim, groups) for _ in range(count)]
+
+        self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimestepEmbedding(widths[0], temb_dim)
+
+        self.down_blocks = nn.ModuleList()
+        skip_widths = [widths[0]]
+        current = widths[0]
+        for level, width in enumerate(widths):
+            resnets = []
+            for _ in range(layers_per_block):
+                resnets.append(resnet(current, width))
+                current = width
+                skip_widths.append(width)
+            last = level == len(widths) - 1
+            if not last:
+                skip_widths.append(width)
+            self.down_blocks.append(
+                Level(
+                    resnets,
+                    attentions(level, layers_per_block),
+                    downsampler=None if last else Downsample(width),
+                )
+            )
+
+        self.mid_block = MidBlock(
+            [resnet(current, current), resnet(current, current)],
+            Attention(current, attention_head_dim, groups),
+        )
+
+        self.up_blocks = nn.ModuleList()
+        for level, width in reversed(list(enumerate(widths))):
+            resnets = []
+            for _ in range(layers_per_block + 1):
+                resnets.append(resnet(current + skip_widths.pop(), width))
+                current = width
+            self.up_blocks.append(
+                Level(
+                    resnets,
+                    attentions(level, layers_per_block + 1),
+                    upsampler=None if level == 0 else Upsample(width),
+                )
+            )
+
+        self.conv_norm_out = nn.GroupNorm(groups, current)
+        self.conv_out = nn.Conv2d(current, in_channels, 3, padding=1)
+        # A network that starts by predicting zero noise has loss 1 from the first step, and each
+        # residual block starts as the identity (Ho et al. 2020's code; Zhang et al. 2019, Fixup).
+        nn.init.zeros_(self.conv_out.weight)
+        for module in self.modules():
+            if isinstance(module, ResnetBlock):
+                nn.init.zeros_(module.conv2.weight)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """(N, C, H, W), (N,) -> (N, C, H, W)."""
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
+        features = timestep_embedding(t, self.embedding_dim)
+        temb = self.time_embedding(features)
+
+        x = self.conv_in(x)
+        skips = [x]
+        for block in self.down_blocks:
+            assert isinstance(block, Level)
+            skips += block.down(skips[-1], temb)
+        x = self.mid_block(skips[-1], temb)
+        for block in self.up_blocks:
+            assert isinstance(block, Level)
+            x = block.up(x, skips, temb)
+        eps: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
+        return eps[..., :height, :width]

@@ -1,0 +1,369 @@
+"""The run folder: create, open, list, lock, status. It is the truth that every viewer reads.
+
+No torch and no pydantic here: listing runs has to be instant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import ConfigError, RunError
+from engine.runs import io
+
+if TYPE_CHECKING:
+    from engine.config import RunConfig
+
+SCHEMA_VERSION = 1
+STATES = ("created", "running", "paused", "finished", "stopped", "failed")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBERED = re.compile(r"run(\d{1,9})")
+_HIGHEST = ".highest"
+
+
+def default_runs_dir() -> Path:
+    """$DDPM_TUI_RUNS, else `runs` in the current folder."""
+    return Path(os.environ.get("DDPM_TUI_RUNS") or "runs")
+
+
+def check_name(name: str) -> str:
+    """A run name that is safe as a folder name.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is not a run name",
+            "Use letters, digits, '.', '_' and '-', starting with a letter or digit, 64 at most.",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run is doing, as status.json says it.
+
+    Attributes:
+        state: one of `STATES`.
+        reason: why it failed or stopped, for a person.
+        step, total_steps: training steps done and planned.
+        loss: smoothed training loss at the last logged step.
+        eval_loss: loss of the EMA weights on held-out images at the last checkpoint.
+        images_per_second: training speed, previews and checkpoints not counted.
+        elapsed: seconds of training so far, pauses not counted.
+        updated: Unix time of the last change.
+        device: for a person, such as `cpu (2 threads)`.
+        host, pid: where the trainer runs or ran.
+    """
+
+    state: str = "created"
+    reason: str = ""
+    step: int = 0
+    total_steps: int = 0
+    loss: float | None = None
+    eval_loss: float | None = None
+    images_per_second: float | None = None
+    elapsed: float = 0.0
+    updated: float = 0.0
+    device: str = ""
+    host: str = ""
+    pid: int = 0
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Status:
+        known = {field.name: field for field in fields(cls)}
+        kept = {key: value for key, value in values.items() if key in known}
+        return cls(**kept)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Holds nothing but its path; every question is answered from the disk."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples_path(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def exports_path(self) -> Path:
+        return self.path / "exports"
+
+    def info(self) -> dict[str, Any]:
+        """run.json.
+
+        Raises:
+            RunError: missing, unreadable, or written by a newer version of the program.
+        """
+        values = io.read_json(self.path / "run.json")
+        version = values.get("schema_version")
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise RunError(
+                f"{self.name} has run-folder version {version}, this program knows up to "
+                f"{SCHEMA_VERSION}",
+                "Open it with a newer ddpm-tui.",
+            )
+        return values
+
+    def config(self) -> RunConfig:
+        """config.toml, validated.
+
+        Raises:
+            RunError: missing or unreadable.
+            ConfigError: not a valid config.
+        """
+        from engine.config import from_toml
+
+        with io.explained("read", self.config_path):
+            text = self.config_path.read_text(encoding="utf-8")
+        return from_toml(text, f"{self.name}/config.toml")
+
+    def config_values(self) -> dict[str, Any]:
+        """config.toml as plain values, not validated; cheap, for listings and exports."""
+        import tomllib
+
+        with io.explained("read", self.config_path):
+            text = self.config_path.read_text(encoding="utf-8")
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
+
+    def status(self) -> Status:
+        """status.json; a run whose trainer is gone without a word is `stopped`, with the reason.
+
+        Whether the trainer is there is decided by the lock that it holds, not by a time or a pid.
+        """
+        status = Status.from_json(io.read_json(self.path / "status.json"))
+        if status.state in ("running", "paused") and not self.is_locked():
+            return replace(status, state="stopped", reason="the trainer ended without a word")
+        return status
+
+    def write_status(self, status: Status) -> None:
+        stamped = replace(status, updated=time.time(), host=socket.gethostname(), pid=os.getpid())
+        io.write_json(self.path / "status.json", asdict(stamped), durable=False)
+
+    def log(self, message: str) -> None:
+        """Append a line to train.log, with the time."""
+        io.append_line(self.log_path, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Own the run; the lock dies with the process.
+
+        Raises:
+            RunError: another process, or another thread of this one, is training it.
+        """
+        import filelock
+
+        with io.explained("lock", self.path):
+            lock = filelock.FileLock(self.path / ".lock", thread_local=False)
+            try:
+                # A reader that asks `is_locked` holds it for a moment.
+                lock.acquire(timeout=2)
+            except filelock.Timeout:
+                raise RunError(
+                    f"{self.name} is being trained by another process",
+                    "Wait until it has ended, or stop it there.",
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_locked(self) -> bool:
+        import filelock
+
+        path = self.path / ".lock"
+        if not path.exists():
+            return False
+        lock = filelock.FileLock(path, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:
+            return True
+        except OSError:
+            return False
+        lock.release()
+        return False
+
+
+def environment(command: list[str]) -> dict[str, Any]:
+    """env.json: versions, host and command line, so that a result can be traced."""
+    from importlib.metadata import version
+
+    packages = ("ddpm-tui", "torch", "torchvision", "numpy", "safetensors")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": socket.gethostname(),
+        "packages": {package: version(package) for package in packages},
+        "command": command,
+    }
+
+
+def create_run(
+    runs_dir: Path, config: RunConfig, *, name: str | None = None, command: list[str] | None = None
+) -> Run:
+    """Make a new run folder, numbered `run1`, `run2`, … or named.
+
+    mkdir alone decides who gets a name, so that many processes may create runs at once. A number
+    is not given twice, also when its run was deleted.
+
+    Raises:
+        ConfigError: the name is not a run name.
+        RunError: the name is taken, or the folder cannot be written.
+    """
+    from engine.config import to_toml
+
+    with io.explained("create a run in", runs_dir):
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        path = _make_named(runs_dir, name) if name else _make_numbered(runs_dir)
+    run = Run(path)
+    with io.explained("write", path):
+        run.samples_path.mkdir()
+        run.checkpoints_path.mkdir()
+    io.write_atomic(run.config_path, to_toml(config).encode())
+    io.write_json(path / "env.json", environment(command or sys.argv))
+    run.write_status(Status(total_steps=config.training.steps))
+    # Last: a folder with a run.json is a run.
+    io.write_json(
+        path / "run.json",
+        {
+            "schema_version": SCHEMA_VERSION,
+            "name": path.name,
+            "created": time.time(),
+            "tags": [],
+            "parent": None,
+        },
+    )
+    return run
+
+
+def _make_named(runs_dir: Path, name: str) -> Path:
+    path = runs_dir / check_name(name)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        raise RunError(
+            f"There is already a run {name!r} in {runs_dir}",
+            f"Choose another --name, or go on with it: ddpm-tui resume {name}",
+        ) from None
+    return path
+
+
+def _make_numbered(runs_dir: Path) -> Path:
+    used = [0]
+    used += [int(m[1]) for entry in runs_dir.iterdir() if (m := _NUMBERED.fullmatch(entry.name))]
+    highest = runs_dir / _HIGHEST
+    if highest.exists():
+        text = highest.read_text(errors="replace").strip()
+        used.append(int(text) if text.isdecimal() else 0)
+    number = max(used) + 1
+    while True:
+        path = runs_dir / f"run{number}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            io.write_atomic(highest, f"{number}\n".encode(), durable=False)
+            return path
+
+
+def open_run(runs_dir: Path, name: str) -> Run:
+    """An existing run by name.
+
+    Raises:
+        ConfigError: the name is no run name (a path, for one).
+        RunError: there is no such run; the message lists those nearby.
+    """
+    path = runs_dir / check_name(name)
+    if (path / "run.json").is_file():
+        run = Run(path)
+        run.info()
+        return run
+    names = [run.name for run in list_runs(runs_dir)]
+    if names:
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise RunError(f"There is no run {name!r} in {runs_dir}", f"Runs there: {shown}.")
+    raise RunError(
+        f"There is no run {name!r}: {runs_dir} holds no runs yet",
+        "Start one with `ddpm-tui train`, or name the folder with --runs-dir.",
+    )
+
+
+def list_runs(runs_dir: Path) -> list[Run]:
+    """The runs in a folder, newest first. A folder that does not exist holds none."""
+    try:
+        entries = [entry for entry in os.scandir(runs_dir) if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"Cannot read {runs_dir}: {error.strerror}", "") from error
+    found = []
+    for entry in entries:
+        try:
+            created = os.stat(f"{entry.path}/run.json").st_mtime_ns
+        except OSError:
+            continue
+        found.append((created, Run(Path(entry.path))))
+    return [run for _, run in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """One row of a listing; a folder that cannot be read gives state `unreadable` and why."""
+    try:
+        info, status, config = run.info(), run.status(), run.config_values()
+        return {
+            "name": run.name,
+            "state": status.state,
+            "reason": status.reason,
+            "dataset": config["data"]["dataset"],
+            "preset": config["preset"],
+            "model": config["model"]["name"],
+            "step": status.step,
+            "total_steps": status.total_steps,
+            "loss": status.loss,
+            "eval_loss": status.eval_loss,
+            "images_per_second": status.images_per_second,
+            "elapsed": status.elapsed,
+            "created": info["created"],
+            "updated": status.updated,
+            "path": str(run.path),
+        }
+    except (RunError, KeyError, TypeError, json.JSONDecodeError) as error:
+        return {"name": run.name, "state": "unreadable", "reason": str(error), "path": str(run.path)}

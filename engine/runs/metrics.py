@@ -1,0 +1,131 @@
+"""metrics.jsonl: one line per logged step, appended while training, tailed while watching."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.runs import io
+
+_POLL_BYTES = 1 << 20
+_COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed")
+
+
+def append_row(path: Path, row: Mapping[str, float | None]) -> None:
+    """Append one row. Non-finite numbers become null: JSON has none."""
+    clean = {
+        key: value if value is None or math.isfinite(value) else None for key, value in row.items()
+    }
+    io.append_line(path, json.dumps(clean, separators=(",", ":")))
+
+
+def drop_rows_after(path: Path, step: int) -> None:
+    """Keep the rows up to a step; a resume calls this, since it will write the later ones anew."""
+    if not path.exists():
+        return
+    metrics = path.read_bytes().splitlines(keepends=True)
+    kept = [
+        line for line in metrics if (row := _parse(line)) is not None and (row["step"] or 0) <= step
+    ]
+    if len(kept) < len(metrics):
+        io.write_atomic(path, b"".join(kept))
+
+
+def _parse(line: bytes) -> dict[str, float | None] | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+        return None
+    return row
+
+
+class Metrics:
+    """The columns of a metrics.jsonl, kept up to date by `poll`.
+
+    Eight bytes a value, so a million rows are a few dozen megabytes. Missing and non-finite values
+    are NaN.
+
+    Attributes:
+        columns: name -> array of float64; all of one length, ordered as in the file.
+        loss_curve: a bounded summary of the loss, for small curves in lists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: dict[str, array[float]] = {name: array("d") for name in _COLUMNS}
+        self._offset = 0
+        self._inode = 0
+
+    def __len__(self) -> int:
+        return len(self.columns["step"])
+
+    def poll(self, max_bytes: int = _POLL_BYTES) -> bool:
+        """Read what was appended since the last call, at most `max_bytes`.
+
+        A line that is still being written is left for the next call. A file that was replaced
+        (a resume dropped rows) is read anew.
+
+        Returns:
+            Whether anything changed.
+        """
+        try:
+            with self.path.open("rb") as file:
+                import os
+
+                stat = os.fstat(file.fileno())
+                changed = False
+                if stat.st_ino != self._inode or stat.st_size < self._offset:
+                    changed = len(self) > 0
+                    self._offset, self._inode = 0, stat.st_ino
+                    for column in self.columns.values():
+                        del column[:]
+                file.seek(self._offset)
+                chunk = file.read(max_bytes)
+        except FileNotFoundError:
+            return False
+        end = chunk.rfind(b"\n") + 1
+        self._offset += end
+        for line in chunk[:end].splitlines(keepends=True):
+            row = _parse(line)
+            if row is None:
+                continue
+            changed = True
+            for name, column in self.columns.items():
+                value = row.get(name)
+                column.append(float(value) if isinstance(value, int | float) else math.nan)
+        return changed
+
+    def read_all(self) -> Metrics:
+        """Poll until the end of the file."""
+        offset = -1
+        while offset != self._offset:
+            offset = self._offset
+            self.poll()
+        return self
+
+
+def tail_losses(path: Path, max_rows: int = 64, max_bytes: int = 1 << 18) -> list[float]:
+    """Losses at evenly spread rows of the file's last `max_bytes`; cheap, for a small curve."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - max_bytes))
+            lines = file.read().splitlines(keepends=True)
+    except OSError:
+        return []
+    if size > max_bytes:
+        lines = lines[1:]
+    stride = max(1, len(lines) // max_rows)
+    losses = []
+    for line in lines[::stride]:
+        row = _parse(line)
+        value = row.get("loss") if row else None
+        losses.append(float(value) if isinstance(value, int | float) else math.nan)
+    return losses

@@ -1,0 +1,112 @@
+"""Component 3, the noise schedule: how much noise at which timestep.
+
+Timesteps run 0 … T−1, as in diffusers and in the article.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+def linear_betas(num_train_timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+    """Betas on a straight line from `beta_start` to `beta_end` (Ho et al. 2020, section 4)."""
+    return torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64)
+
+
+def squaredcos_cap_v2_betas(num_train_timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+    """The cosine schedule (Nichol & Dhariwal 2021, equation 17), betas capped at 0.999.
+
+    It is defined by alphas_cumprod alone; `beta_start` and `beta_end` have no say in it.
+    """
+    del beta_start, beta_end
+
+    def alpha_bar(t: float) -> float:
+        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    steps = num_train_timesteps
+    betas = [1 - alpha_bar((i + 1) / steps) / alpha_bar(i / steps) for i in range(steps)]
+    return torch.tensor(betas, dtype=torch.float64).clamp(max=0.999)
+
+
+BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
+    "linear": linear_betas,
+    "squaredcos_cap_v2": squaredcos_cap_v2_betas,
+}
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Betas and what follows from them.
+
+    Attributes:
+        betas: float32 (T,), each in (0, 1): the variance of the noise added at timestep t.
+        alphas_cumprod: float32 (T,): ᾱ_t, the share of the signal's variance left at t. The
+            product is taken in float64: over 1,000 factors float32 loses three digits.
+    """
+
+    betas: Tensor
+    alphas_cumprod: Tensor
+
+    @classmethod
+    def from_betas(cls, betas: Tensor) -> NoiseSchedule:
+        """A schedule from betas (T,), preferably float64."""
+        alphas_cumprod = torch.cumprod(1 - betas.double(), dim=0)
+        return cls(betas.float(), alphas_cumprod.float())
+
+    @classmethod
+    def create(
+        cls,
+        beta_schedule: str,
+        num_train_timesteps: int,
+        beta_start: float = 1e-4,
+        beta_end: float = 0.02,
+    ) -> NoiseSchedule:
+        """A schedule by name; the names are the keys of `BETA_SCHEDULES`."""
+        make_betas = BETA_SCHEDULES[beta_schedule]
+        return cls.from_betas(make_betas(num_train_timesteps, beta_start, beta_end))
+
+    @property
+    def num_train_timesteps(self) -> int:
+        return len(self.betas)
+
+    @cached_property
+    def snr(self) -> Tensor:
+        """float32 (T,): the signal-to-noise ratio ᾱ_t / (1 − ᾱ_t)."""
+        return self.alphas_cumprod / (1 - self.alphas_cumprod)
+
+    def alpha_cumprod_at(self, t: int) -> Tensor:
+        """ᾱ_t as a scalar tensor; t = −1 is the clean image, ᾱ = 1."""
+        return self.alphas_cumprod[t] if t >= 0 else self.alphas_cumprod.new_ones(())
+
+    def to(self, device: torch.device | str) -> NoiseSchedule:
+        return NoiseSchedule(self.betas.to(device), self.alphas_cumprod.to(device))
+
+
+def inference_timesteps(
+    num_train_timesteps: int, num_inference_steps: int, timestep_spacing: str = "trailing"
+) -> list[int]:
+    """The timesteps that the reverse process visits, from noisy to clean.
+
+    The three spacings are those of Lin et al. 2023 (table 2), as diffusers implements them:
+    `leading` starts below T−1, `linspace` includes both ends, `trailing` always starts at T−1.
+
+    Raises:
+        ValueError: num_inference_steps is not in 1 … T, or the spacing is unknown.
+    """
+    total, n = num_train_timesteps, num_inference_steps
+    if not 1 <= n <= total:
+        raise ValueError(f"num_inference_steps must be 1 to {total}, not {n}")
+    match timestep_spacing:
+        case "leading":
+            return [i * (total // n) for i in reversed(range(n))]
+        case "linspace":
+            return [round(i * (total - 1) / max(n - 1, 1)) for i in reversed(range(n))]
+        case "trailing":
+            return [round(total - i * total / n) - 1 for i in range(n)]
+    raise ValueError(f"unknown timestep_spacing {timestep_spacing!r}")
