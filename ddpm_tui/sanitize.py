@@ -15,7 +15,7 @@ from unicodedata import category
 _SEQUENCES = re.compile(
     r"""(?x)
     (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]
-  | (?: \x1b[\]PX^_] | [\x90\x98\x9d-\x9f] ) [^\x07\x1b\x9c]* (?: \x07 | \x1b\\ | \x9c )
+  | (?: \x1b[\]PX^_] | [\x90\x98\x9d-\x9f] ) [^\x07\x1b\x80-\x9f]* (?: \x07 | \x1b\\ | \x9c )
   | \x1b [ -/]* [0-~]
     """
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -149,6 +149,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+MODEL_NAMES: tuple[str, ...] = get_args(ModelConfig.model_fields["name"].annotation)
+BETA_SCHEDULE_NAMES: tuple[str, ...] = get_args(
+    DiffusionConfig.model_fields["beta_schedule"].annotation
+)
+
 PRESET_HELP = {
     "default": "residual U-Net, EMA, cosine learning rate: good pictures in minutes",
     "article": "the article's recipe as written, to measure against: 20 epochs",
@@ -160,7 +165,7 @@ def make_config(
     *,
     dataset_size: int,
     epochs: int | None = None,
-    **overrides: Mapping[str, Any] | int,
+    **overrides: Any,
 ) -> RunConfig:
     """A config from a preset and overrides.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -74,8 +75,6 @@ def reverse_process(
             x0 = predict_x0(schedule, x_t, t, eps)
             if clip_sample:
                 x0 = x0.clamp(-1, 1)
-            prev_sample = step(
-                schedule, x_t, x0, eps, t, prev_t, lambda t=t: draw_noise(t), options
-            )
+            prev_sample = step(schedule, x_t, x0, eps, t, prev_t, partial(draw_noise, t), options)
         yield ReverseStep(index, len(timesteps), t, x_t, x0, eps, prev_sample)
         x_t = prev_sample

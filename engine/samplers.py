@@ -46,6 +46,7 @@ def ddpm_step(
     Written with x_0 and not with ε, so that clipping x_0 to the images' range has its effect.
     Without clipping it equals the ε form of algorithm 2.
     """
+    del eps
     alpha_cumprod, alpha_cumprod_prev = (
         schedule.alpha_cumprod_at(t),
         schedule.alpha_cumprod_at(prev_t),
@@ -74,6 +75,7 @@ def ddim_step(
     options: SamplerOptions,
 ) -> Tensor:
     """DDIM (Song et al. 2021, eq. 12 and 16): few steps suffice, and η = 0 draws no noise."""
+    del x_t
     alpha_cumprod, alpha_cumprod_prev = (
         schedule.alpha_cumprod_at(t),
         schedule.alpha_cumprod_at(prev_t),

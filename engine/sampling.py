@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from engine.config import RunConfig, SamplingConfig
+from engine.config import RunConfig, SamplingConfig, validate
 from engine.data.range import to_uint8
 from engine.device import resolve_device
 from engine.errors import CheckpointError
@@ -72,9 +71,7 @@ class TrainedModel:
     def draw(
         self, sampling: SamplingConfig, seed: int, indices: Sequence[int]
     ) -> Iterator[ReverseStep]:
-        return draw_samples(
-            self.model, self.schedule, sampling, seed, indices, self.image_shape
-        )
+        return draw_samples(self.model, self.schedule, sampling, seed, indices, self.image_shape)
 
 
 def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> TrainedModel:
@@ -128,6 +125,16 @@ class SampleFiles:
     gif: Path
 
 
+def override_sampling(config: RunConfig, overrides: Mapping[str, Any]) -> SamplingConfig:
+    """The run's `[sampling]` table with some fields replaced.
+
+    Raises:
+        ConfigError: a value is out of bounds, or there are more steps than timesteps.
+    """
+    values = {**config.model_dump(), "sampling": {**config.sampling.model_dump(), **overrides}}
+    return validate(values).sampling
+
+
 def sample_stem(sampling: SamplingConfig, seed: int, step: int, *, stretched: bool = False) -> str:
     """The file name, without its ending, that says how the pictures were made."""
     kind = sampling.variance_type if sampling.sampler == "ddpm" else f"eta{sampling.eta:g}"
@@ -145,7 +152,7 @@ def write_samples(
     *,
     out: Path | None = None,
     stretched: bool = False,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> SampleFiles:
     """Draw pictures and write the grid as PNG and the reverse process as GIF of 100 frames.
 
@@ -171,7 +178,8 @@ def write_samples(
             if step.index == wanted[frame]:
                 frames[frame].append(pixels(step.prev_sample))
                 frame += 1
-            on_step(number * num_steps + step.index + 1, len(chunks) * num_steps)
+            if on_step:
+                on_step(number * num_steps + step.index + 1, len(chunks) * num_steps)
 
     stacked = [np.concatenate(parts) for parts in frames]
     return save_samples(

@@ -157,9 +157,7 @@ class Trainer:
         self.run.log(f"training from step {self.step} to {config.steps} on {self._status.device}")
         drop_rows_after(self.run.metrics_path, self.step)
         self._write_status(state="running", reason="")
-        yield Started(
-            self.step, config.steps, self._status.device, self.dataset.origin, parameters
-        )
+        yield Started(self.step, config.steps, self._status.device, self.dataset.origin, parameters)
         if self.step == 0 and config.preview_every:
             yield from self.preview()
 
@@ -217,7 +215,8 @@ class Trainer:
         if self.ema is not self.model:
             # torch's foreach kernel, without AveragedModel, whose counter lives on the device and
             # makes the host wait at every step.
-            average = get_ema_multi_avg_fn(ema_decay(config, self.step + 1))
+            decay = ema_decay(config, self.step + 1)
+            average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             average(list(self.ema.parameters()), list(self.model.parameters()), None)
 
     def _batch_indices(self, step: int) -> Tensor:
@@ -266,16 +265,17 @@ class Trainer:
             )
         previous = self._status.loss
         smoothed = (
-            loss
-            if previous is None
-            else _LOSS_SMOOTHING * previous + (1 - _LOSS_SMOOTHING) * loss
+            loss if previous is None else _LOSS_SMOOTHING * previous + (1 - _LOSS_SMOOTHING) * loss
         )
         self._write_status(loss=smoothed, images_per_second=logged.images_per_second)
         return logged
 
     def _write_status(self, **changes: object) -> None:
         self._status = replace(
-            self._status, step=self.step, elapsed=self.elapsed, **changes  # type: ignore[arg-type]
+            self._status,
+            step=self.step,
+            elapsed=self.elapsed,
+            **changes,  # type: ignore[arg-type]
         )
         self.run.write_status(self._status)
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color, ColorParseError
-from textual.events import Resize, Show
+from textual.events import Resize
 from textual.filter import LineFilter
 from textual.geometry import Region
 from textual.reactive import reactive
@@ -27,8 +27,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ddpm_tui.color import ColorMode, keep_palette, mode_of
+from ddpm_tui.sanitize import clean
 from ddpm_tui.widgets.pacing import Pacer
-from ddpm_tui.widgets.strips import TerseStrip, fit, message_line, printable, row_regions
+from ddpm_tui.widgets.strips import TerseStrip, fit, message_line, row_regions
 
 Floats = NDArray[np.float64]
 
@@ -183,28 +184,21 @@ def _decimal(value: float, step: float | None, *, trim: bool) -> str:
 
 def _exponential(value: float, step: float | None) -> str:
     exponent = math.floor(math.log10(abs(value)) + 1e-12)
-    # In two steps: 10.0**-320 is not a number one can divide by.
-    mantissa = value / 10.0 ** (exponent // 2) / 10.0 ** (exponent - exponent // 2)
-    decimals = 0
-    if step is not None:
-        decimals = max(0, exponent - math.floor(math.log10(step) + 1e-12))
-        if not _is_round(step):
-            decimals += 1
-    text = f"{mantissa:.{min(decimals, 6)}f}"
+    text = f"{_shift(value, -exponent):.{_decimals(_shift(step, -exponent)) if step else 0}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return f"{text}e{exponent}"
 
 
+def _shift(value: float, places: int) -> float:
+    """`value` × 10 ** `places`, in two steps because 10.0**310 is not a number."""
+    return value * 10.0 ** (places // 2) * 10.0 ** (places - places // 2)
+
+
 def _decimals(step: float) -> int:
-    """Decimals that tell multiples of `step` apart."""
-    decimals = max(0, -math.floor(math.log10(step) + 1e-12))
-    return min(decimals + (0 if _is_round(step) else 1), 12)
-
-
-def _is_round(step: float) -> bool:
-    """Whether the step has a single significant digit: 0.5 but not 0.25."""
-    return float(f"{step:.0e}") == float(f"{step:.6e}")
+    """Decimals that multiples of `step` need."""
+    exact = (d for d in range(10) if math.isclose(step, round(step, d), rel_tol=1e-6))
+    return next(exact, 10)
 
 
 # --- Drawing -----------------------------------------------------------------------------------
@@ -221,6 +215,10 @@ _RUNS = re.compile(r" +|[^ ]+")
 _BRAILLE, _BLOCKS = "braille", "hd"
 # Without colour, curves differ by their glyphs.
 _GLYPHS = (_BRAILLE, "*", "+", "o", "x", "#")
+
+
+# Beyond these, differences and powers of ten leave the range of floats.
+_HUGE, _TINY = 1e280, 1e-280
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +239,10 @@ class _Axis:
         """Positions 0 … 1 and labels of at most `most` ticks."""
         if self.log:
             values = log_ticks(10.0**self.low, 10.0**self.high, most)
-            decades = all(_is_round(value) for value in values)
-            labels = [format_tick(value) for value in values] if decades else format_ticks(values)
+            spaced = len(values) > 2 and math.isclose(
+                values[1] - values[0], values[2] - values[1], rel_tol=1e-6
+            )
+            labels = format_ticks(values) if spaced else [format_tick(value) for value in values]
         else:
             values = linear_ticks(self.low, self.high, most)
             labels = format_ticks(values)
@@ -267,10 +267,10 @@ def _axis(values: Floats, *, log: bool, margin: float) -> _Axis:
 def _usable(series: Series, log_y: bool, columns: int) -> tuple[Floats, Floats]:
     """The points of a series to draw, in data units."""
     y = np.asarray(series.y)
-    if log_y and not (y > 0).all():
-        y = np.where(y > 0, y, np.nan)
+    if log_y and not (y > _TINY).all():
+        y = np.where(y > _TINY, y, np.nan)
     x, y = decimate(series.x, y, columns)
-    return np.clip(x, -1e300, 1e300), np.clip(y, -1e300, 1e300)
+    return np.clip(x, -_HUGE, _HUGE), np.clip(y, -_HUGE, _HUGE)
 
 
 def _thin(x: Floats, y: Floats, columns: int, rows: int) -> tuple[Floats, Floats]:
@@ -386,7 +386,6 @@ class LineChart(Widget):
         super().__init__(name=name, id=id, classes=classes)
         self._series: tuple[Series, ...] = ()
         self._strips: list[Strip] = []  # rows of the content
-        self._stale = False  # changed while off screen
         self._pacer = Pacer(self, self._draw, max_fps)
         self.set_reactive(LineChart.message, message)
         self.set_reactive(LineChart.log_y, log_y)
@@ -424,10 +423,6 @@ class LineChart(Widget):
     def on_resize(self, _event: Resize) -> None:
         self._draw()
 
-    def on_show(self, _event: Show) -> None:
-        if self._stale:
-            self._draw()
-
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._pacer.request()
@@ -445,11 +440,8 @@ class LineChart(Widget):
 
     def _draw(self) -> None:
         """Make the rows for the current state; refresh those that changed."""
-        if not self.is_mounted:
-            return
-        self._stale = not self.is_on_screen
-        if self._stale:
-            return
+        if not self.is_mounted or not self.is_on_screen:
+            return  # Textual sends Resize when a widget comes into view
         strips = self._rows(*self.size)
         changed = [
             y
@@ -499,12 +491,12 @@ class LineChart(Widget):
     ) -> Strip:
         """The label of the y axis, and the legend if there is something to tell apart."""
         label = self.get_component_rich_style("line-chart--label")
-        segments = [Segment(f" {printable(self.y_label)}", label)]
+        segments = [Segment(f" {clean(self.y_label)}", label)]
         if len(self._series) > 1:
             for index, (series, glyph) in enumerate(zip(self._series, glyphs, strict=True)):
                 sample = {_BRAILLE: "──", _BLOCKS: "▄▄"}.get(glyph, glyph * 2)
                 segments.append(Segment(f"  {sample} ", styles[_FIRST_SERIES + index]))
-                segments.append(Segment(printable(series.name), label))
+                segments.append(Segment(clean(series.name), label))
         return Strip(segments).adjust_cell_length(width, base)
 
     def _glyphs(self) -> list[str]:

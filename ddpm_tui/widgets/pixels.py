@@ -343,8 +343,9 @@ class PixelGrid(Widget):
     def clear(self, message: str = "") -> None:
         """Forget the images and show `message` in the middle."""
         self._offered = None
-        self._message = message
-        self._set(None, None)
+        if self._images is not None or message != self._message:
+            self._message = message
+            self._set(None, None)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return keep_palette(super().get_line_filters())
@@ -395,6 +396,8 @@ class PixelGrid(Widget):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()  # captions have styles of their own
+        if self._mode is ColorMode.NONE:
+            self._compose_cells()  # the ramp turns round with the background
 
     # --- frames -----------------------------------------------------------------------------
 
@@ -406,8 +409,9 @@ class PixelGrid(Widget):
 
     def _set(self, images: Images | None, labels: tuple[str, ...] | None) -> None:
         was_empty = self._images is None
-        self._images, self._labels = images, labels
-        if was_empty or images is None:
+        self._images = images if images is not None and len(images) else None
+        self._labels = labels
+        if was_empty or self._images is None:
             self._strips.clear()
             self.refresh()
         self._compose_cells()
@@ -420,7 +424,7 @@ class PixelGrid(Widget):
         cells = np.full((rows, columns), _BLANK_CELL, dtype=np.int64)
         captions: dict[int, list[_Caption]] = {}
         mode = mode_of(self.app)
-        if self._images is None or not len(self._images):
+        if self._images is None:
             self.arrangement = layout(0, 0, 0, columns, rows)
         else:
             n, h, w = self._images.shape[:3]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Region
 from textual.strip import Strip
+
+from ddpm_tui.sanitize import clean
 
 
 class TerseStrip(Strip):
@@ -113,7 +115,7 @@ def message_line(text: str, y: int, width: int, height: int, style: Style, base:
 
 def _wrap(text: str, width: int) -> list[str]:
     """Wrap at words into lines of at most `width` cells and of about the same length."""
-    words = printable(text).split()
+    words = clean(text).split()
     lines = _fill(words, width)
     while len(narrower := _fill(words, width - 1)) == len(lines) and width > 1:
         lines, width = narrower, width - 1
@@ -133,16 +135,9 @@ def _fill(words: Sequence[str], width: int) -> list[str]:
 
 def fit(text: str, width: int) -> str:
     """`text` centred in exactly `width` cells, shortened with "…" if it is longer."""
-    text = printable(text)
-    if cell_len(text) > width:
-        text = set_cell_size(text, width - 1) + "…"
+    text = clean(text, limit=width)
     free = width - cell_len(text)
     return " " * (free // 2) + text + " " * (free - free // 2)
-
-
-def printable(text: str) -> str:
-    """Without control characters: neither Rich nor Textual takes ESC out of text."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def row_regions(rows: Sequence[int], width: int) -> list[Region]:

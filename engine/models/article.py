@@ -8,6 +8,8 @@ of the article, so its saved weights load.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +40,7 @@ def _blocks(size: int, widths: tuple[int, int, int, int], last_norm: bool = True
     return nn.Sequential(
         *(
             ArticleBlock((in_c, size, size), in_c, out_c, normalize=last_norm or i < 2)
-            for i, (in_c, out_c) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for i, (in_c, out_c) in enumerate(pairwise(widths))
         )
     )
 
@@ -52,9 +54,9 @@ class ArticleUNet(nn.Module):
 
     def __init__(self, num_train_timesteps: int = 1000, time_emb_dim: int = 100) -> None:
         super().__init__()
-        self.time_embed = nn.Embedding.from_pretrained(
-            article_timestep_embedding(num_train_timesteps, time_emb_dim), freeze=True
-        )
+        self.time_embed = nn.Embedding(num_train_timesteps, time_emb_dim)
+        self.time_embed.weight.data = article_timestep_embedding(num_train_timesteps, time_emb_dim)
+        self.time_embed.requires_grad_(False)
 
         self.te1 = _time_mlp(time_emb_dim, 1)
         self.b1 = _blocks(28, (1, 10, 10, 10))

@@ -50,8 +50,8 @@ class ResnetBlock(nn.Module):
         h = self.conv1(F.silu(self.norm1(x)))
         h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        shortcut: Tensor = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return shortcut + h
+        out: Tensor = h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return out
 
 
 class Attention(nn.Module):
@@ -77,6 +77,7 @@ class Attention(nn.Module):
             split(self.to_q(tokens)), split(self.to_k(tokens)), split(self.to_v(tokens))
         )
         out = self.to_out[0](out.transpose(1, 2).reshape(n, h * w, c))
+        assert isinstance(out, Tensor)
         return x + out.transpose(1, 2).reshape(n, c, h, w)
 
 

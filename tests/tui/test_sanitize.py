@@ -48,6 +48,8 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
         ("\x1b]8;;http://host\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x9b2Jname", "name"),
         ("\x90payload\x9cname", "name"),
+        ("\x1bPpayload\x1b\\name", "name"),
+        ("\x9d0;window title\x07name", "name"),
         ("\x1bcname", "name"),
         ("\x1b(0name", "name"),
         ("\x1b]0;never closed", "0;never closed"),

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import pytest
+
 from engine.telemetry import GpuReading, HostReading, Telemetry
 
 # nvmlReturn_t, from nvml.h
@@ -50,7 +52,7 @@ def build_fake_nvml(folder: Path) -> Path:
     """Compile the library into `folder` and return its path; `folder` is its LD_LIBRARY_PATH."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        raise FileNotFoundError("the fake NVML needs a C compiler: apt-get install gcc")
+        pytest.skip("the fake NVML needs a C compiler: apt-get install gcc")
     library = folder / "libnvidia-ml.so.1"
     source = Path(__file__).with_name("nvml.c")
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]

@@ -1,0 +1,296 @@
+"""The App: views as modes, the training thread, telemetry, colours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.filter import LineFilter
+from textual.message import Message
+from textual.screen import Screen
+from textual.theme import Theme
+from textual.worker import get_current_worker
+
+from ddpm_tui import keys
+from ddpm_tui.color import keep_palette
+from ddpm_tui.sanitize import clean
+from ddpm_tui.views.base import TopBar, View
+from ddpm_tui.views.dialogs import Confirm
+from ddpm_tui.views.forward import ForwardView
+from ddpm_tui.views.help import HelpScreen
+from ddpm_tui.views.new_run import NewRun
+from ddpm_tui.views.runs import RunsView
+from ddpm_tui.views.sample import SampleView
+from ddpm_tui.views.train import TrainView
+from ddpm_tui.worker import TrainingEnded, TrainingFrame, TrainingNews, TrainingThread
+from engine.errors import EngineError
+from engine.runs.folder import Run, open_run
+from engine.telemetry import Telemetry, TelemetrySampler
+
+_TELEMETRY_INTERVAL = 1.0
+_STOP_TIMEOUT = 60.0
+
+THEME = Theme(
+    name="workbench",
+    primary="#7aa2f7",
+    secondary="#9d7cd8",
+    accent="#e0af68",
+    warning="#e0af68",
+    error="#f7768e",
+    success="#9ece6a",
+    foreground="#c8d0e0",
+    background="#101218",
+    surface="#191c24",
+    panel="#20242e",
+    dark=True,
+)
+
+
+class TelemetryRead(Message):
+    """A new reading of the devices."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        super().__init__()
+        self.telemetry = telemetry
+
+
+class TorchLoaded(Message):
+    """torch and the engine are imported; training starts without a wait."""
+
+
+class Workbench(App[None]):
+    """The terminal workbench.
+
+    Args:
+        runs_dir: the folder of the runs; it need not exist yet.
+        data_dir: where to look for data sets first.
+        train: a run to train at once, on the Train view.
+    """
+
+    TITLE = "ddpm-tui"
+    CSS_PATH = "workbench.tcss"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "runs": RunsView,
+        "train": TrainView,
+        "sample": SampleView,
+        "forward": ForwardView,
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self, runs_dir: Path, *, data_dir: Path | None = None, train: str | None = None
+    ) -> None:
+        super().__init__()
+        self.runs_dir = runs_dir
+        self.data_dir = data_dir
+        self.current_run: Run | None = None
+        self.training: TrainingThread | None = None
+        self.torch_ready = False
+        self.telemetry: Telemetry | None = None
+        self._train_at_start = train
+        # No animation: over a slow link it is only bytes.
+        self.animation_level = "none"
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return keep_palette(super().get_line_filters())
+
+    def on_mount(self) -> None:
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        self.switch_mode("train" if self._train_at_start else "runs")
+        self._load_torch()
+        self._read_telemetry()
+        if self._train_at_start:
+            self.start_training(open_run(self.runs_dir, self._train_at_start))
+
+    @work(thread=True, group="torch", exit_on_error=False)
+    def _load_torch(self) -> None:
+        """Import what training and sampling need, behind the first paint."""
+        import engine.sampling
+        import engine.train  # noqa: F401
+
+        self.post_message(TorchLoaded())
+
+    def on_torch_loaded(self) -> None:
+        self.torch_ready = True
+        self.show_activity()
+
+    @work(thread=True, group="telemetry", exit_on_error=False)
+    def _read_telemetry(self) -> None:
+        worker, pause = get_current_worker(), threading.Event()
+        with TelemetrySampler() as sampler:
+            while not worker.is_cancelled:
+                self.post_message(TelemetryRead(sampler.read()))
+                pause.wait(_TELEMETRY_INTERVAL)
+
+    def on_telemetry_read(self, message: TelemetryRead) -> None:
+        self.telemetry = message.telemetry
+        if isinstance(self.screen, TrainView):
+            self.screen.show_telemetry(message.telemetry)
+
+    # --- Training ------------------------------------------------------------------------------
+
+    @property
+    def activity(self) -> str:
+        """What goes on in the background, for the top bar."""
+        if self.training is not None and self.training.alive:
+            state = "paused" if self.training.paused else "training"
+            return f"{state} {self.training.run.name}"
+        return "" if self.torch_ready else "loading torch …"
+
+    def show_activity(self) -> None:
+        if isinstance(self.screen, View):
+            self.screen.query_one(TopBar).activity = self.activity
+
+    def trains(self, run: Run | None) -> bool:
+        """Whether this process trains the run now."""
+        return (
+            run is not None
+            and self.training is not None
+            and self.training.alive
+            and self.training.run == run
+        )
+
+    def start_training(self, run: Run) -> None:
+        """Train a run in a thread and show it; one at a time."""
+        if self.training is not None and self.training.alive:
+            busy = self.training.run.name
+            self.notify(f"{busy} is being trained here; stop it first (x)", severity="warning")
+            return
+        self.training = TrainingThread(run, self.post_message, data_dir=self.data_dir)
+        self.training.start()
+        self.open_run(run)
+        self.show_activity()
+
+    def open_run(self, run: Run) -> None:
+        """Make a run the current one and show it in the Train view."""
+        self.current_run = run
+        self.switch_mode("train")
+
+    def on_training_news(self, message: TrainingNews) -> None:
+        self.show_activity()
+        for screen in self._views():
+            screen.on_news(message)
+
+    def on_training_frame(self, _message: TrainingFrame) -> None:
+        picture = self.training.frames.take() if self.training else None
+        if picture is not None and isinstance(self.screen, TrainView):
+            self.screen.show_frame(picture)
+
+    def on_training_ended(self, message: TrainingEnded) -> None:
+        self.show_activity()
+        if message.error:
+            text = clean(message.error)
+            self.notify(text, title=message.run.name, severity="error", timeout=20, markup=False)
+            return
+        status = message.run.status()
+        self.notify(
+            f"{message.run.name} {status.state} at step {status.step:,}. s draws pictures from it.",
+            markup=False,
+        )
+
+    def _views(self) -> list[TrainView]:
+        return [screen for screen in self.screen_stack if isinstance(screen, TrainView)]
+
+    def new_run(self) -> None:
+        """Open the form; what it returns is trained at once."""
+
+        def started(run: Run | None) -> None:
+            if run is not None:
+                self.start_training(run)
+
+        self.push_screen(NewRun(self.runs_dir, self.data_dir), started)
+
+    def resume_run(self, run: Run) -> None:
+        try:
+            status = run.status()
+        except EngineError as error:
+            self.complain(error)
+            return
+        if status.state == "finished":
+            self.notify(f"{run.name} is finished; s draws pictures from it.", markup=False)
+        elif self.trains(run):
+            self.open_run(run)
+        elif status.state in ("running", "paused"):
+            self.notify(f"{run.name} is being trained by another process.", markup=False)
+            self.open_run(run)
+        else:
+            self.start_training(run)
+
+    def sample_run(self, run: Run) -> None:
+        """Show a run in the Sample view."""
+        self.current_run = run
+        self.switch_mode("sample")
+
+    def complain(self, error: EngineError) -> None:
+        """Show an error of the user where they are."""
+        text = clean(str(error))
+        self.notify(text, title="Not done", severity="error", timeout=12, markup=False)
+
+    # --- Actions -------------------------------------------------------------------------------
+
+    def action_view(self, name: str) -> None:
+        if not isinstance(self.screen, View):
+            return
+        self.switch_mode(name)
+
+    def action_keys(self) -> None:
+        if isinstance(self.screen, View):
+            self.push_screen(HelpScreen(self.screen.VIEW))
+
+    def action_screenshot_file(self) -> None:
+        path = self.save_screenshot()
+        self.notify(f"Saved {path}", markup=False)
+
+    def action_leave(self) -> None:
+        if self.training is None or not self.training.alive:
+            self.exit()
+            return
+
+        def decided(leave: bool | None) -> None:
+            if leave:
+                self._stop_and_exit()
+
+        name = self.training.run.name
+        self.push_screen(
+            Confirm(
+                f"{name} is being trained",
+                f"Save a checkpoint, stop the training and quit? `ddpm-tui resume {name}` goes on.",
+                yes="Save and quit",
+                no="Stay",
+            ),
+            decided,
+        )
+
+    @work(thread=True, group="leave", exit_on_error=False)
+    def _stop_and_exit(self) -> None:
+        training = self.training
+        if training is not None:
+            training.request("stop")
+            self.call_from_thread(
+                self.notify, f"Saving {training.run.name} …", timeout=_STOP_TIMEOUT, markup=False
+            )
+            training.join(_STOP_TIMEOUT)
+        self.call_from_thread(self.exit)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every action of the table that works on this view."""
+        view = screen.VIEW if isinstance(screen, View) else "app"
+        for key in keys.KEYS:
+            if key.view in ("app", view):
+                target = self if key.view == "app" else screen
+                yield SystemCommand(
+                    key.help,
+                    f"{keys.VIEW_TITLES[key.view]}, key {keys.display(key)}",
+                    lambda action=key.action, target=target: self._run_action(action, target),
+                )
+        yield SystemCommand("Theme", "Choose the colours", self.search_themes)
+
+    def _run_action(self, action: str, target: App[Any] | Screen[Any]) -> None:
+        self.call_later(self.run_action, action, target)

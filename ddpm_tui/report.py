@@ -1,0 +1,120 @@
+"""What the verbs print for a person: tables and reports as plain text, no colours needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ddpm_tui.sanitize import clean
+
+if TYPE_CHECKING:
+    from engine.data import Availability
+
+
+def age(seconds: float) -> str:
+    """A duration in its largest whole unit: 42s, 7m, 3h, 12d."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss or m:ss."""
+    minutes, rest = divmod(int(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def figure(value: Any, digits: int = 4) -> str:
+    """A number, or a dash where there is none."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> str:
+    cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+    return "\n".join(lines)
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The listing of `ddpm-tui runs`."""
+    now = time.time()
+    body = []
+    for row in rows:
+        if row["state"] == "unreadable":
+            body.append([row["name"], "unreadable", row["reason"], "", "", "", "", ""])
+            continue
+        body.append(
+            [
+                row["name"],
+                row["state"],
+                row["dataset"],
+                row["model"],
+                f"{row['step']:,}/{row['total_steps']:,}",
+                figure(row["loss"]),
+                figure(row["eval_loss"]),
+                age(now - row["updated"]),
+            ]
+        )
+    header = ["RUN", "STATE", "DATA", "NETWORK", "STEP", "LOSS", "HELD-OUT", "AGE"]
+    return _table(header, body, right={4, 5, 6, 7})
+
+
+def run_report(facts: Mapping[str, Any]) -> str:
+    """The report of `ddpm-tui show`."""
+    steps = ", ".join(
+        f"{step:,} (best)" if step == facts["best_checkpoint"] else f"{step:,}"
+        for step in facts["checkpoints"]
+    )
+    speed = facts.get("images_per_second")
+    rows = [
+        ("run", facts["name"]),
+        ("state", facts["state"] + (f": {facts['reason']}" if facts["reason"] else "")),
+        ("data set", facts.get("dataset", "–")),
+        ("preset", f"{facts.get('preset', '–')}, network {facts.get('model', '–')}"),
+        ("step", f"{facts.get('step', 0):,} of {facts.get('total_steps', 0):,}"),
+        ("loss", figure(facts.get("loss"))),
+        ("held-out", f"{figure(facts.get('eval_loss'))} (EMA weights)"),
+        ("speed", f"{speed:,.0f} images/s" if speed else "–"),
+        ("trained", duration(facts.get("elapsed", 0.0))),
+        ("checkpoints", steps or "none yet"),
+        ("folder", facts["path"]),
+    ]
+    lines = [f"{name:<12}{clean(str(value))}" for name, value in rows]
+    lines += [f"{'picture' if i == 0 else '':<12}{path}" for i, path in enumerate(facts["samples"])]
+    lines.append("")
+    lines += _config_lines(facts["config"])
+    return "\n".join(lines)
+
+
+def _config_lines(config: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            inner = "  ".join(f"{name}={clean(str(item))}" for name, item in value.items())
+            lines.append(f"[{key}]  {inner}")
+        else:
+            lines.append(f"{key} = {clean(str(value))}")
+    return lines
+
+
+def data_table(found: Sequence[Availability], default: str) -> str:
+    """The listing of `ddpm-tui data`."""
+    rows = []
+    for entry in found:
+        mark = "default" if entry.name == default else ""
+        if entry.found:
+            counts = f"{entry.train_count:,} + {entry.test_count:,}"
+            rows.append([entry.name, mark, counts, str(entry.origin)])
+        else:
+            rows.append([entry.name, mark, "not here", f"ddpm-tui data get {entry.name}"])
+    return _table(["DATA SET", "", "IMAGES", "FROM"], rows, right={2})

@@ -1,0 +1,199 @@
+"""The only bridge between engine threads and the app.
+
+A thread pulls the engine's generator and posts messages; the app answers through a queue of
+requests. Pictures go through a mailbox in which the newest wins, so a slow terminal never slows
+the training.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from textual.message import Message
+
+from engine.errors import EngineError
+from engine.runs.folder import Run
+
+if TYPE_CHECKING:
+    from engine.events import Event
+    from engine.images import Pixels
+    from engine.train import Trainer
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Holds one thing; a newer one replaces it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value: T | None = None
+
+    def put(self, value: T) -> bool:
+        """Leave a value.
+
+        Returns:
+            Whether the box was empty, so that somebody should be told.
+        """
+        with self._lock:
+            was_empty = self._value is None
+            self._value = value
+            return was_empty
+
+    def take(self) -> T | None:
+        with self._lock:
+            value, self._value = self._value, None
+            return value
+
+
+@dataclass(frozen=True)
+class PreviewPicture:
+    """A frame of the grid that is being painted: uint8 (N, C, H, W)."""
+
+    step: int
+    t: int
+    index: int
+    num_steps: int
+    pixels: Pixels
+
+
+class TrainingNews(Message):
+    """Something happened in the training of this process; the run folder has the details."""
+
+    def __init__(self, run: Run, event: Event) -> None:
+        super().__init__()
+        self.run = run
+        self.event = event
+
+
+class TrainingFrame(Message):
+    """A picture waits in the mailbox of the training."""
+
+
+class TrainingEnded(Message):
+    """The thread is done.
+
+    Attributes:
+        error: why it ended early, for a person; empty when it finished or was asked to stop.
+    """
+
+    def __init__(self, run: Run, error: str) -> None:
+        super().__init__()
+        self.run = run
+        self.error = error
+
+
+class TrainingThread:
+    """Trains one run in a thread of this process.
+
+    Args:
+        post: posts a message to the app; called from the thread.
+    """
+
+    def __init__(
+        self, run: Run, post: Callable[[Message], object], *, data_dir: Path | None = None
+    ) -> None:
+        self.run = run
+        self.frames: Mailbox[PreviewPicture] = Mailbox()
+        self.paused = False
+        self._post = post
+        self._data_dir = data_dir
+        self._requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._main, name=f"train {run.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def request(self, what: str) -> None:
+        """`pause`, `go on`, `checkpoint`, `preview` or `stop`; obeyed between two steps."""
+        if what in ("pause", "go on"):
+            self.paused = what == "pause"
+        self._requests.put(what)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread has ended, at most `timeout` seconds."""
+        self._thread.join(timeout)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _main(self) -> None:
+        error = ""
+        try:
+            self._train()
+        except EngineError as expected:
+            error = str(expected)
+        except Exception as unexpected:
+            # A bug, not a mistake of the user: the log keeps the traceback, the screen a sentence.
+            self._log_traceback()
+            error = f"{type(unexpected).__name__}: {unexpected}. See {self.run.log_path}"
+        self._post(TrainingEnded(self.run, error))
+
+    def _log_traceback(self) -> None:
+        try:
+            self.run.log(traceback.format_exc())
+        except EngineError:
+            traceback.print_exc()
+
+    def _train(self) -> None:
+        from engine.train import Trainer
+
+        trainer = Trainer(self.run, data_dir=self._data_dir)
+        events = iter(trainer)
+        try:
+            for event in events:
+                self._publish(event)
+                self._obey(trainer)
+                if self._stopping:
+                    self._publish(trainer.checkpoint())
+                    break
+        finally:
+            events.close()  # type: ignore[attr-defined]
+
+    def _publish(self, event: Event) -> None:
+        from engine.data.range import to_uint8
+        from engine.events import PreviewFrame, Stepped
+
+        if isinstance(event, Stepped):
+            return
+        if isinstance(event, PreviewFrame):
+            reverse = event.reverse
+            picture = PreviewPicture(
+                event.step,
+                reverse.t,
+                reverse.index,
+                reverse.num_steps,
+                to_uint8(reverse.prev_sample).cpu().numpy(),
+            )
+            if self.frames.put(picture):
+                self._post(TrainingFrame())
+            return
+        self._post(TrainingNews(self.run, event))
+
+    def _obey(self, trainer: Trainer) -> None:
+        """Carry out what was asked; while paused, wait here for the next request."""
+        paused = False
+        while paused or not self._requests.empty():
+            match self._requests.get():
+                case "pause":
+                    paused = True
+                    trainer.pause()
+                case "go on":
+                    paused = False
+                    trainer.unpause()
+                case "checkpoint":
+                    self._publish(trainer.checkpoint())
+                case "preview":
+                    for event in trainer.preview():
+                        self._publish(event)
+                case "stop":
+                    self._stopping = True
+                    return

@@ -1,0 +1,116 @@
+"""A folder that a person can hand on: pictures, weights, config, figures, how to reproduce it.
+
+No torch: everything is copied or drawn from what the run folder already holds. Only when no
+pictures were drawn yet does the caller have to sample first.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+from engine.errors import RunError
+from engine.runs import io
+from engine.runs.checkpoint import Checkpoint, find_checkpoint
+from engine.runs.folder import Run
+from engine.runs.metrics import Metrics
+
+
+def drawn_samples(run: Run, step: int) -> tuple[Path, Path] | None:
+    """The newest sample grid of a checkpoint and its GIF; None when there is none yet."""
+    if not run.samples_path.is_dir():
+        return None
+    pairs = [
+        (png, png.with_suffix(".gif"))
+        for png in run.samples_path.glob(f"*-step{step}.png")
+        if png.with_suffix(".gif").exists()
+    ]
+    return max(pairs, key=lambda pair: pair[0].stat().st_mtime, default=None)
+
+
+def export_run(run: Run, out: Path | None = None, *, which: str = "best") -> Path:
+    """Write the export folder; its parts are complete before it appears.
+
+    Args:
+        out: the folder, `exports/<run>-step<N>` of the run when None. A folder that is there
+            already is replaced only if it is an export.
+        which: checkpoint: `best`, `last` or a step.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it does not verify.
+        RunError: no pictures were drawn from it yet, or the folder cannot be written.
+    """
+    checkpoint = find_checkpoint(run, which)
+    drawn = drawn_samples(run, checkpoint.step)
+    if drawn is None:
+        raise RunError(
+            f"{run.name} has no pictures from step {checkpoint.step} yet",
+            f"Draw some: ddpm-tui sample {run.name}",
+        )
+    target = out or run.exports_path / f"{run.name}-step{checkpoint.step}"
+    if target.exists() and not (target / "model.safetensors").exists():
+        raise RunError(
+            f"{target} is there already and is not an export", "Name another folder with --out."
+        )
+    metrics = Metrics(run.metrics_path).read_all()
+    from engine.plot import write_loss_plot
+
+    with io.explained("create", target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with io.published_folder(target) as folder:
+        png, gif = drawn
+        shutil.copyfile(png, folder / "samples.png")
+        shutil.copyfile(gif, folder / "reverse-process.gif")
+        shutil.copyfile(checkpoint.weights_path, folder / "model.safetensors")
+        shutil.copyfile(run.config_path, folder / "config.toml")
+        write_loss_plot(folder / "loss.png", metrics.columns["step"], metrics.columns["loss"])
+        (folder / "README.md").write_text(_readme(run, checkpoint, png.stem), encoding="utf-8")
+    return target
+
+
+def _readme(run: Run, checkpoint: Checkpoint, samples: str) -> str:
+    config, status, state = run.config_values(), run.status(), checkpoint.state()
+    environment = io.read_json(run.path / "env.json")
+    packages = environment["packages"]
+    rows = {
+        "data set": config["data"]["dataset"],
+        "network": f"{config['model']['name']}, {state['parameters']:,} parameters",
+        "noise schedule": f"{config['diffusion']['beta_schedule']}, "
+        f"T = {config['diffusion']['num_train_timesteps']}",
+        "training step": f"{checkpoint.step:,} of {status.total_steps:,}, "
+        f"batch {config['data']['batch_size']}",
+        "training time": f"{float(state['elapsed']) / 60:.1f} minutes on {status.device}",
+        "training loss": _figure(state["loss"]),
+        "loss on held-out images (EMA)": _figure(state["eval_loss"]),
+        "seed": config["seed"],
+        "made with": f"ddpm-tui {packages['ddpm-tui']}, torch {packages['torch']}, "
+        f"Python {environment['python']}",
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    command = shlex.join(["ddpm-tui", *environment["command"][1:]])
+    return f"""# {run.name}
+
+A denoising diffusion model. `samples.png` shows pictures it drew ({samples});
+`reverse-process.gif` shows how they came out of noise; `loss.png` is the training loss.
+
+![samples](samples.png)
+
+| what | figure |
+| --- | --- |
+{table}
+
+## Reproduce
+
+```
+{command}
+```
+
+`config.toml` holds every setting. `model.safetensors` holds the weights to sample with (EMA where
+the run has one), for the network that the config's `[model]` table describes.
+"""
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) else "not measured"

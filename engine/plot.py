@@ -1,0 +1,90 @@
+"""The loss curve as a PNG, drawn with pillow: one small plot does not need a plotting library."""
+
+from __future__ import annotations
+
+import io as bytes_io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.runs import io
+
+_SIZE = (1000, 560)
+_MARGIN = (90, 30, 40, 60)  # left, top, right, bottom
+_BACKGROUND, _INK, _GRID = "#ffffff", "#24292f", "#d8dee4"
+_RAW, _SMOOTH = "#b6c9e6", "#1f5fbf"
+_SCALE = 2  # drawn twice as large and halved: pillow's lines are not anti-aliased
+
+
+def smooth(values: Sequence[float], weight: float = 0.95) -> list[float]:
+    """Exponential moving average, debiased; non-finite values pass through and do not count."""
+    result, average, total = [], 0.0, 0.0
+    for value in values:
+        if not math.isfinite(value):
+            result.append(value)
+            continue
+        average = weight * average + (1 - weight) * value
+        total = weight * total + (1 - weight)
+        result.append(average / total)
+    return result
+
+
+def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float]) -> None:
+    """Raw and smoothed loss over the steps, log-y, as PNG.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    width, height = (side * _SCALE for side in _SIZE)
+    left, top, right, bottom = (side * _SCALE for side in _MARGIN)
+    image = Image.new("RGB", (width, height), _BACKGROUND)
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(15 * _SCALE)
+
+    points = [
+        (x, y)
+        for x, y in zip(steps, losses, strict=True)
+        if math.isfinite(x) and math.isfinite(y) and y > 0
+    ]
+    if not points:
+        draw.text((width / 2, height / 2), "no loss logged", _INK, font, anchor="mm")
+    else:
+        x_low, x_high = points[0][0], max(points[-1][0], points[0][0] + 1)
+        y_low = math.log10(min(y for _, y in points)) - 0.03
+        y_high = math.log10(max(y for _, y in points)) + 0.03
+
+        def place(x: float, y: float) -> tuple[float, float]:
+            across = (x - x_low) / (x_high - x_low)
+            up = (math.log10(y) - y_low) / (y_high - y_low)
+            return left + across * (width - left - right), height - bottom - up * (
+                height - top - bottom
+            )
+
+        for tick in _log_ticks(10**y_low, 10**y_high):
+            y = place(x_low, tick)[1]
+            draw.line([(left, y), (width - right, y)], _GRID, _SCALE)
+            draw.text((left - 8 * _SCALE, y), f"{tick:g}", _INK, font, anchor="rm")
+        for i in range(6):
+            tick = x_low + (x_high - x_low) * i / 5
+            x = place(tick, 10**y_low)[0]
+            label = f"{tick:,.0f}"
+            draw.text((x, height - bottom + 10 * _SCALE), label, _INK, font, anchor="mt")
+        values = [y for _, y in points]
+        for series, color, thickness in ((values, _RAW, 1), (smooth(values), _SMOOTH, 3)):
+            curve = [place(x, y) for (x, _), y in zip(points, series, strict=True)]
+            draw.line(curve, color, thickness * _SCALE, joint="curve")
+        draw.text((width / 2, height - 6 * _SCALE), "step", _INK, font, anchor="mb")
+        draw.text((left, 6 * _SCALE), "training loss (raw, smoothed)", _INK, font, anchor="lt")
+
+    buffer = bytes_io.BytesIO()
+    image.resize(_SIZE, Image.Resampling.LANCZOS).save(buffer, format="PNG")
+    io.write_atomic(path, buffer.getvalue())
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5 times powers of ten between low and high."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
+    return [tick for tick in ticks if low <= tick <= high]

@@ -1,0 +1,441 @@
+import itertools
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual import constants
+from textual.app import App, ComposeResult
+from textual.strip import Strip
+
+from ddpm_tui.color import ColorMode, apply
+from ddpm_tui.widgets.chart import (
+    LineChart,
+    Series,
+    decimate,
+    format_tick,
+    format_ticks,
+    linear_ticks,
+    log_ticks,
+)
+
+
+@pytest.fixture
+def use_mode(monkeypatch: pytest.MonkeyPatch):
+    """Call it with a ColorMode before the app is created."""
+    monkeypatch.setattr(constants, "COLOR_SYSTEM", "truecolor")
+    for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_COLOR_SYSTEM"):
+        monkeypatch.setenv(name, "")
+    apply(ColorMode.TRUECOLOR, os.environ)
+    return lambda mode: apply(mode, os.environ)
+
+
+# --- decimation ------------------------------------------------------------------------------
+
+finite = st.floats(-1e6, 1e6)
+anything = st.one_of(finite, st.just(math.nan), st.just(math.inf))
+
+
+@given(st.lists(st.tuples(finite, finite), min_size=1, max_size=300), st.integers(1, 40))
+def test_decimation_keeps_extremes_order_and_size(points, columns) -> None:
+    x, y = np.array(sorted(points)).T
+    few_x, few_y = decimate(x, y, columns)
+    assert len(few_x) == len(few_y) <= 2 * columns + 2
+    assert set(zip(few_x, few_y, strict=True)) <= set(zip(x, y, strict=True))
+    assert (np.diff(few_x) >= 0).all()
+    assert (few_x[0], few_x[-1]) == (x[0], x[-1])
+    assert (few_y.min(), few_y.max()) == (y.min(), y.max())
+
+
+@given(st.lists(st.tuples(anything, anything), max_size=200), st.integers(0, 20))
+def test_decimation_takes_anything(points, columns) -> None:
+    x, y = np.array(points, dtype=float).reshape(-1, 2).T
+    few_x, few_y = decimate(x, y, columns)
+    assert len(few_x) <= max(2 * columns, 2) + 2
+    assert np.isfinite(few_x).all()
+    assert not np.isinf(few_y).any()
+    usable = y[np.isfinite(x) & np.isfinite(y)]
+    if usable.size and len(few_x):
+        assert np.nanmax(few_y) == usable.max()
+
+
+def test_the_size_does_not_grow_with_the_data() -> None:
+    sizes = set()
+    for n in (10**3, 10**4, 10**6):
+        y = np.random.default_rng(0).normal(size=n)
+        sizes.add(len(decimate(np.arange(n), y, 80)[0]))
+    assert all(155 <= size <= 162 for size in sizes)
+
+
+def test_one_peak_in_a_million_survives() -> None:
+    y = np.zeros(10**6)
+    y[123_456] = 7
+    x, y = decimate(np.arange(10**6), y, 50)
+    assert x[y == 7].tolist() == [123_456]
+
+
+def test_a_gap_wider_than_a_column_stays_a_gap() -> None:
+    y = np.ones(1000)
+    y[300:600] = math.nan
+    y[700] = math.inf  # one in a column full of others: no gap
+    x, y = decimate(np.arange(1000), y, 10)
+    missing = x[np.isnan(y)]
+    assert missing.size
+    assert missing.min() >= 300
+    assert missing.max() < 600
+
+
+def test_unsorted_points_are_sorted() -> None:
+    x, y = decimate([3, 1, 2], [30, 10, 20], 5)
+    assert (x.tolist(), y.tolist()) == ([1, 2, 3], [10, 20, 30])
+
+
+# --- ticks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (0, 1, 6, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 19_999, 4, [0, 5_000, 10_000, 15_000]),
+        (0, 999, 8, [0, 200, 400, 600, 800]),
+        (0.013, 0.047, 5, [0.02, 0.03, 0.04]),
+        (-3, 3, 3, [-2, 0, 2]),
+        (5, 5, 4, []),
+        (0, 1, 0, []),
+    ],
+)
+def test_linear_ticks(low, high, most, expected) -> None:
+    assert linear_ticks(low, high, most) == expected
+
+
+@given(st.floats(-1e12, 1e12), st.floats(1e-6, 1e12), st.integers(1, 20))
+def test_linear_ticks_are_few_and_inside(low, width, most) -> None:
+    high = low + width
+    if high <= low + 1e-9 * abs(low):
+        return
+    ticks = linear_ticks(low, high, most)
+    assert len(ticks) <= most
+    slack = 1e-6 * width
+    assert all(low - slack <= tick <= high + slack for tick in ticks)
+    if most >= 4:
+        assert len(ticks) >= 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "expected"),
+    [
+        (1e-4, 1, 6, ["1e-4", "1e-3", "0.01", "0.1", "1"]),
+        (1e-12, 1, 5, ["1e-12", "1e-9", "1e-6", "1e-3", "1"]),
+        (0.02, 1.4, 8, ["0.02", "0.05", "0.1", "0.2", "0.5", "1"]),
+        (0.02, 1.4, 4, ["0.03", "0.1", "0.3", "1"]),
+        (3, 4, 5, ["3", "3.25", "3.5", "3.75", "4"]),
+        (100, 2e6, 5, ["100", "1k", "10k", "100k", "1M"]),
+    ],
+)
+def test_log_ticks_and_their_labels(low, high, most, expected) -> None:
+    assert [format_tick(tick) for tick in log_ticks(low, high, most)] == expected
+
+
+@pytest.mark.parametrize(
+    ("ticks", "expected"),
+    [
+        ([0, 0.05, 0.1], ["0", "0.05", "0.10"]),
+        ([0, 500, 1000, 1500], ["0", "500", "1k", "1.5k"]),
+        ([0, 25, 50, 75], ["0", "25", "50", "75"]),
+        ([0, 2.5, 5], ["0", "2.5", "5.0"]),
+        ([0, 2500, 5000], ["0", "2.5k", "5k"]),
+        ([0, 2e6], ["0", "2M"]),
+        ([0, 5e-4, 1e-3, 1.5e-3], ["0", "5e-4", "1e-3", "1.5e-3"]),
+        ([-0.25, 0, 0.25], ["-0.25", "0", "0.25"]),
+        ([2e20, 4e20], ["2e20", "4e20"]),
+        ([12_345.5, 12_346.0], ["12.3455k", "12.346k"]),
+        ([], []),
+    ],
+)
+def test_format_ticks(ticks, expected) -> None:
+    assert format_ticks(ticks) == expected
+
+
+# --- the widget ------------------------------------------------------------------------------
+
+
+class Recorded(LineChart):
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.painted: list[int] = []
+
+    def render_line(self, y: int) -> Strip:
+        self.painted.append(y)
+        return super().render_line(y)
+
+
+class ChartApp(App[None]):
+    def __init__(self, **kwargs) -> None:
+        super().__init__()
+        self.chart = Recorded(max_fps=math.inf, **kwargs)  # every change is drawn at once
+
+    def compose(self) -> ComposeResult:
+        yield self.chart
+
+
+def texts(chart: LineChart) -> list[str]:
+    return [chart.render_line(y).text for y in range(chart.size.height)]
+
+
+def colors_of(chart: LineChart, characters: str) -> set[str]:
+    """The foregrounds in which characters of that range are drawn, as "#rrggbb"."""
+    first, last = characters
+    return {
+        style.color.get_truecolor().hex
+        for y in range(chart.size.height)
+        for text, style, _ in chart.render_line(y)
+        if any(first <= character <= last for character in text)
+    }
+
+
+BRAILLE = "\u2801\u28ff"
+STEPS = np.arange(2000)
+LOSS = 0.02 + np.exp(-STEPS / 200)
+
+
+async def test_a_falling_curve_falls(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("loss", STEPS, LOSS)])
+        await pilot.pause()
+        rows = texts(app.chart)
+        heights = [
+            min(y for y, row in enumerate(rows) if BRAILLE[0] <= row[column] <= BRAILLE[1])
+            for column in range(8, 59, 5)
+        ]
+        assert heights == sorted(heights)
+        assert heights[-1] - heights[0] >= 6
+        assert rows[-1].split() == ["0", "500", "1k", "1.5k"]
+
+
+async def test_a_chart_fills_its_widget_whatever_the_terminal(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(150, 60)) as pilot:
+        app.chart.set_series([Series("loss", STEPS, LOSS)])
+        await pilot.pause()
+        rows = texts(app.chart)
+        axis = rows[-2].strip()
+        assert (axis[0], set(axis[1:])) == ("└", {"─", "┬"})
+        assert len(rows[-2].rstrip()) == 150
+        assert all(rows)
+
+
+async def test_the_log_axis_is_labelled_with_real_values(use_mode) -> None:
+    app = ChartApp(log_y=True)
+    async with app.run_test(size=(60, 20)) as pilot:
+        x = np.arange(100)
+        app.chart.set_series([Series("loss", x, 10.0 ** (-x / 25))])
+        await pilot.pause()
+        labels = [row.split("┤")[0].strip() for row in texts(app.chart) if "┤" in row]
+        assert labels == ["1", "0.1", "0.01", "1e-3", "1e-4"]
+        # A straight line: as many rows down in each quarter.
+        rows = texts(app.chart)
+        heights = [
+            next(y for y, row in enumerate(rows) if BRAILLE[0] <= row[column] <= BRAILLE[1])
+            for column in (8, 25, 42, 59)
+        ]
+        assert {b - a for a, b in itertools.pairwise(heights)} <= {5, 6}
+
+
+async def test_the_legend_comes_with_the_second_series(use_mode) -> None:
+    app = ChartApp(y_label="loss", x_label="step")
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("raw", STEPS, LOSS)])
+        await pilot.pause()
+        assert texts(app.chart)[0].split() == ["loss"]
+        assert texts(app.chart)[-1].split() == ["step"]
+        app.chart.set_series([Series("raw", STEPS, LOSS, dim=True), Series("ema", STEPS, LOSS)])
+        await pilot.pause()
+        assert texts(app.chart)[0].split() == ["loss", "▄▄", "raw", "──", "ema"]
+
+
+async def test_colours_follow_the_theme(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("loss", STEPS, LOSS, "primary")])
+        seen = []
+        for theme in ("textual-dark", "textual-light"):
+            app.theme = theme
+            await pilot.pause()
+            assert colors_of(app.chart, BRAILLE) == {app.theme_variables["primary"].lower()}
+            background = app.chart.visual_style.rich_style.bgcolor
+            for y in range(16):
+                assert {style.bgcolor for _, style, _ in app.chart.render_line(y)} == {background}
+            seen.append(background)
+        assert len(set(seen)) == 2
+
+
+async def test_an_unknown_colour_is_drawn_in_the_text_colour(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("loss", STEPS, LOSS, "no such colour")])
+        await pilot.pause()
+        assert len(colors_of(app.chart, BRAILLE)) == 1
+
+
+async def test_a_smoothed_curve_stays_a_line_before_raw_data(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        noisy = LOSS + 0.5 * np.sin(STEPS)
+        app.chart.set_series(
+            [Series("raw", STEPS, noisy, dim=True), Series("ema", STEPS, np.full(2000, 0.3))]
+        )
+        await pilot.pause()
+        rows = [row for row in texts(app.chart) if BRAILLE[0] <= max(row) <= BRAILLE[1]]
+        assert len(rows) == 1  # none of the raw data took its dots
+
+
+async def test_without_colour_series_differ_by_glyph(use_mode) -> None:
+    use_mode(ColorMode.NONE)
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series(
+            [Series(name, STEPS, LOSS + k / 2) for k, name in enumerate(("a", "b", "c"))]
+        )
+        await pilot.pause()
+        assert texts(app.chart)[0].split() == ["──", "a", "**", "b", "++", "c"]
+        body = "".join(texts(app.chart)[1:])
+        assert "*" in body
+        assert "+" in body
+
+
+async def test_gaps_are_not_bridged(use_mode) -> None:
+    app = ChartApp()
+    y = np.ones(100)
+    y[40:60] = math.nan
+    async with app.run_test(size=(60, 9)) as pilot:
+        app.chart.set_series([Series("flat", np.arange(100), y)])
+        await pilot.pause()
+        row = max(texts(app.chart))
+        curve = row[row.index("┤") + 1 :] if "┤" in row else row[row.index("│") + 1 :]
+        assert 9 <= curve.strip().count(" ") <= 13  # a fifth of the width
+        assert len(curve.split()) == 2
+
+
+async def test_the_cursor_is_a_line_at_its_x(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(61, 16)) as pilot:
+        app.chart.set_series([Series("flat", np.arange(101), np.zeros(101))])
+        app.chart.cursor = 50
+        await pilot.pause()
+        columns = {row.rindex("│") for row in texts(app.chart) if row.count("│") == 2}
+        assert columns == {5 + (61 - 5) // 2}  # the axis is in column 4
+        for outside in (-1, 101, math.nan, None):
+            app.chart.cursor = outside
+            await pilot.pause()
+            assert all(row.count("│") < 2 for row in texts(app.chart))
+
+
+async def test_nothing_to_draw_is_said(use_mode) -> None:
+    app = ChartApp(message="The first loss comes after a few steps")
+    async with app.run_test(size=(50, 7)) as pilot:
+        assert "The first loss comes after a few steps" in texts(app.chart)[3]
+        app.chart.set_series([Series("loss", STEPS, np.full(2000, math.nan))])
+        await pilot.pause()
+        assert "The first loss" in texts(app.chart)[3]
+        app.chart.message = "Diverged"
+        await pilot.pause()
+        assert texts(app.chart)[3].strip() == "Diverged"
+
+
+NASTY = {
+    "constant": np.full(50, 3.25),
+    "zero": np.zeros(50),
+    "one point": np.array([1.0]),
+    "two equal": np.array([2.0, 2.0]),
+    "nan": np.full(50, math.nan),
+    "inf": np.array([1, math.inf, -math.inf, 2]),
+    "huge": np.array([-1.7e308, 1.7e308, 0]),
+    "tiny": np.array([5e-324, 1e-310, 2e-308]),
+    "near": 1 + np.arange(50) * 1e-16,
+    "negative": -np.arange(1.0, 50),
+    "wide": 10.0 ** np.arange(-300, 300),
+    "none": np.array([]),
+    "integers": np.arange(50),
+    "booleans": np.arange(50) % 2 == 0,
+    "float32": np.linspace(0, 1, 50, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+@pytest.mark.parametrize("name", NASTY)
+async def test_no_data_and_no_size_breaks_it(use_mode, capfd, name, log_y) -> None:
+    app = ChartApp(log_y=log_y, x_label="step", y_label="loss")
+    values = NASTY[name]
+    async with app.run_test(size=(10, 4)) as pilot:
+        for size in ((10, 4), (1, 1), (8, 3), (100, 30)):
+            await pilot.resize_terminal(*size)
+            while app.chart.size != size:
+                await pilot.pause(0.01)
+            for x in (np.arange(values.size), values, np.full(values.size, 7)):
+                app.chart.set_series([Series("s", x, values), Series("t", x, values, dim=True)])
+                app.chart._draw()
+                lines = [app.chart.render_line(y) for y in range(app.chart.size.height)]
+                assert {line.cell_length for line in lines} == {size[0]}
+    assert capfd.readouterr() == ("", "")  # plotext warns on stdout, which is the screen
+
+
+async def test_redraws_do_not_depend_on_earlier_ones(use_mode) -> None:
+    app = ChartApp()
+    first = [Series("a", STEPS, LOSS)]
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series(first)
+        await pilot.pause()
+        before = texts(app.chart)
+        app.chart.cursor = 100
+        app.chart.log_y = True
+        app.chart.set_series([Series(name, -STEPS, LOSS**2) for name in "abcd"])
+        await pilot.pause()
+        app.chart.cursor = None
+        app.chart.log_y = False
+        app.chart.set_series(first)
+        await pilot.pause()
+        assert texts(app.chart) == before
+
+
+async def test_only_rows_that_changed_are_painted(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("loss", STEPS, LOSS)])
+        await pilot.pause()
+        app.chart.painted.clear()
+        app.chart.set_series([Series("loss", STEPS.copy(), LOSS.copy())])
+        await pilot.pause()
+        assert app.chart.painted == []
+        y = LOSS.copy()
+        y[-100:] += 0.1
+        app.chart.set_series([Series("loss", STEPS, y)])
+        await pilot.pause()
+        assert 0 < len(app.chart.painted) <= 4
+
+
+async def test_a_hidden_chart_waits_until_it_is_shown(use_mode) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("loss", STEPS, LOSS)])
+        await pilot.pause()
+        before = app.chart._strips
+        app.chart.display = False
+        await pilot.pause()
+        app.chart.set_series([Series("loss", STEPS, -LOSS)])
+        await pilot.pause()
+        assert app.chart._strips is before
+        app.chart.display = True
+        await pilot.pause()
+        assert app.chart._strips != before
+
+
+async def test_names_cannot_write_escape_sequences(use_mode) -> None:
+    app = ChartApp(y_label="a\x1b]0;title\x07b", x_label="\x9b31mx")
+    async with app.run_test(size=(60, 16)) as pilot:
+        app.chart.set_series([Series("\x1b[2Jraw", STEPS, LOSS), Series("b\n", STEPS, LOSS)])
+        await pilot.pause()
+        assert all(row.isprintable() for row in texts(app.chart))
