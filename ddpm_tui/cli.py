@@ -208,16 +208,20 @@ def _config(
     """The config that the options ask for; the data set is looked for before a run is made."""
     from engine.config import make_config
     from engine.data import default_dataset, find, sources
+    from engine.data.verify import verify
 
     name = dataset or default_dataset(data_dir)
-    size = sources.get(name).train_count
-    find(name, data_dir)
+    source = sources.get(name)
+    located = find(name, data_dir)
     given = {
         table: {key: value for key, value in values.items() if value is not None}
         for table, values in overrides.items()
     }
     given["data"]["dataset"] = name
-    return make_config(preset, dataset_size=size, epochs=epochs, seed=seed, **given)
+    config = make_config(preset, dataset_size=source.train_count, epochs=epochs, seed=seed, **given)
+    # Half a second for the largest set, so that damaged data leaves no run folder behind.
+    verify(source, located)
+    return config
 
 
 def _train(run: Run, device: str, data_dir: Path | None, as_json: bool) -> None:

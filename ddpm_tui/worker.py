@@ -11,7 +11,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -131,11 +131,22 @@ class TrainingThread:
             self._train()
         except EngineError as expected:
             error = str(expected)
+            self._leave_word(error)
         except Exception as unexpected:
             # A bug, not a mistake of the user: the log keeps the traceback, the screen a sentence.
             self._log_traceback()
             error = f"{type(unexpected).__name__}: {unexpected}. See {self.run.log_path}"
         self._post(TrainingEnded(self.run, error))
+
+    def _leave_word(self, error: str) -> None:
+        """A run that could not even start says so in its folder; a trainer says it itself."""
+        try:
+            status = self.run.status()
+            if status.state == "created":
+                self.run.write_status(replace(status, state="failed", reason=error))
+        except EngineError:
+            # The folder cannot be written, and that is what the error on the screen says.
+            return
 
     def _log_traceback(self) -> None:
         try:

@@ -78,10 +78,11 @@ class Facts(Widget):
         self._add(text, f"  {status.state}", self._STATE.get(status.state, "quiet"))
         if status.reason:
             self._add(text, f": {status.reason}", "quiet")
+        diffusion = config["diffusion"]
         parts = (
             config["model"]["name"],
             config["data"]["dataset"],
-            f"{config['diffusion']['beta_schedule']} T={config['diffusion']['num_train_timesteps']}",
+            f"{diffusion['beta_schedule']} T={diffusion['num_train_timesteps']}",
             f"batch {config['data']['batch_size']}",
             status.device,
         )

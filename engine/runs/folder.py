@@ -249,6 +249,8 @@ def create_run(
     """
     from engine.config import to_toml
 
+    if name:
+        check_name(name)
     with io.explained("create a run in", runs_dir):
         runs_dir.mkdir(parents=True, exist_ok=True)
         path = _make_named(runs_dir, name) if name else _make_numbered(runs_dir)
@@ -274,7 +276,7 @@ def create_run(
 
 
 def _make_named(runs_dir: Path, name: str) -> Path:
-    path = runs_dir / check_name(name)
+    path = runs_dir / name
     try:
         path.mkdir()
     except FileExistsError:

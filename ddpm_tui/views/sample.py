@@ -1,0 +1,782 @@
+"""The Sample view: the reverse process as an instrument, drawn once and looked at at any t."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult, RenderResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Horizontal, VerticalScroll
+from textual.events import Show
+from textual.message import Message
+from textual.reactive import reactive
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, Input, Label, Static
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from ddpm_tui import keys
+from ddpm_tui.sanitize import clean
+from ddpm_tui.trajectory import LOOKS, Playhead, Trajectory, memory_needed
+from ddpm_tui.views.base import View, for_display
+from ddpm_tui.widgets.choice import Choice
+from ddpm_tui.widgets.pacing import output_backlog
+from ddpm_tui.widgets.pixels import PixelGrid
+from ddpm_tui.widgets.timeline import Timeline
+from engine.errors import ConfigError, EngineError
+from engine.images import Pixels, frame_indices
+from engine.runs.checkpoint import list_checkpoints
+from engine.runs.folder import Run, default_runs_dir, list_runs
+
+if TYPE_CHECKING:
+    from engine.config import SamplingConfig
+    from engine.sampling import TrainedModel
+
+SAMPLERS: dict[str, dict[str, str]] = {
+    "ddpm fixed_small": {"sampler": "ddpm", "variance_type": "fixed_small"},
+    "ddpm fixed_large": {"sampler": "ddpm", "variance_type": "fixed_large"},
+    "ddim": {"sampler": "ddim"},
+}
+STEPS = (1000, 250, 100, 50, 20)
+NUMBERS = (1, 4, 9, 16, 36, 64)
+# On a CPU the first picture should come in seconds.
+_QUICK_STEPS = 100
+_MEMORY_LIMIT = 1 << 30
+_RUNS_OFFERED = 100
+_TICK = 1 / 15  # seconds
+_ALL = "all"
+
+NO_RUNS = "There is no trained run yet. 1 lists the runs; n there trains a first model."
+NO_CHECKPOINT = (
+    "{run} has no checkpoint yet, so there is nothing to draw with. 2 shows its training, "
+    "c saves a checkpoint there. o chooses another run."
+)
+READY = "d draws {num} from {run}. o changes the settings."
+
+_TITLES = {
+    "x_t": "x_t · what the network sees",
+    "x0": "x̂_0 · the picture that it believes in",
+    "eps": "ε · the noise that it sees, −3 … 3",
+}
+_RESULT_TITLE = "the result"
+
+
+# --- Settings ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunOffer:
+    """What a run has to draw with.
+
+    Attributes:
+        checkpoints: their steps, oldest first.
+        timesteps: T of its forward process.
+        sampling: how it draws unless told otherwise.
+    """
+
+    run: Run
+    checkpoints: tuple[int, ...]
+    timesteps: int
+    sampling: SamplingConfig
+
+    @classmethod
+    def read(cls, run: Run) -> RunOffer:
+        """Read it from the run folder.
+
+        Raises:
+            RunError: the folder cannot be read.
+            ConfigError: its config is not valid.
+        """
+        config = run.config()
+        steps = tuple(checkpoint.step for checkpoint in list_checkpoints(run))
+        return cls(run, steps, config.diffusion.num_train_timesteps, config.sampling)
+
+    def step_choices(self) -> list[int]:
+        """Numbers of network calls that make sense here, most first."""
+        wanted = {self.timesteps, self.sampling.num_inference_steps, *STEPS}
+        return sorted((steps for steps in wanted if steps <= self.timesteps), reverse=True)
+
+    def number_choices(self) -> list[int]:
+        own = {self.sampling.num} if self.sampling.num <= NUMBERS[-1] else set()
+        return sorted({*NUMBERS, *own})
+
+    def sampler(self) -> str:
+        """The row of `SAMPLERS` that the run draws with."""
+        own = self.sampling.model_dump()
+        return next(name for name, row in SAMPLERS.items() if row.items() <= own.items())
+
+    def defaults(self, *, quick: bool) -> DrawSettings:
+        """The run's own settings; fewer steps where each of them takes its time."""
+        steps = self.sampling.num_inference_steps
+        return DrawSettings(
+            self.run,
+            "best",
+            self.sampler(),
+            min(steps, _QUICK_STEPS) if quick else steps,
+            self.timesteps,
+            min(self.sampling.num, NUMBERS[-1]),
+            0,
+        )
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """What to draw.
+
+    Attributes:
+        checkpoint: `best`, `last` or a step number.
+        sampler: a key of `SAMPLERS`.
+        steps: network calls a picture, of `timesteps`, the T of the run.
+        num: how many pictures.
+    """
+
+    run: Run
+    checkpoint: str
+    sampler: str
+    steps: int
+    timesteps: int
+    num: int
+    seed: int
+
+    def overrides(self) -> dict[str, Any]:
+        """Fields of the run's `[sampling]` that these settings replace."""
+        return {
+            **SAMPLERS[self.sampler],
+            "num_inference_steps": self.steps,
+            "num": self.num,
+        }
+
+    def command(self, runs_dir: Path) -> str:
+        """The command line that draws the same."""
+        row = SAMPLERS[self.sampler]
+        words = ["ddpm-tui", "sample", self.run.name, "--sampler", row["sampler"]]
+        if "variance_type" in row:
+            words += ["--variance", row["variance_type"]]
+        words += ["--steps", str(self.steps), "--num", str(self.num), "--seed", str(self.seed)]
+        words += ["--checkpoint", self.checkpoint]
+        if runs_dir != default_runs_dir():
+            words += ["--runs-dir", str(runs_dir)]
+        return shlex.join(words)
+
+
+def pictures(num: int) -> str:
+    return "1 picture" if num == 1 else f"{num} pictures"
+
+
+class SampleSettings(ModalScreen[DrawSettings | None]):
+    """Returns what to draw, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Back"),
+        Binding("enter", "draw", "Draw"),
+        Binding("down", "app.focus_next", "Next field", show=False),
+        Binding("up", "app.focus_previous", "Previous field", show=False),
+    ]
+    DEFAULT_CSS = """
+    SampleSettings { align: center middle; }
+    SampleSettings #fields {
+        grid-size: 2; grid-columns: 12 1fr; grid-rows: 1; height: auto;
+    }
+    SampleSettings #summary { height: auto; color: $text-muted; }
+    SampleSettings #problem { height: auto; color: $text-error; }
+    SampleSettings .buttons { height: 1; margin-top: 1; }
+    """
+
+    def __init__(self, settings: DrawSettings, runs: Sequence[Run], runs_dir: Path) -> None:
+        super().__init__()
+        self._settings, self._runs_dir = settings, runs_dir
+        self._runs = {run.name: run for run in runs} or {settings.run.name: settings.run}
+        self._offer: RunOffer | None = None
+
+    def compose(self) -> ComposeResult:
+        settings = self._settings
+        with VerticalScroll(classes="dialog form") as dialog:
+            dialog.border_title = "Draw pictures"
+            dialog.border_subtitle = "enter draws · tab ↑ ↓ move · ◂ ▸ choose · esc back"
+            with Grid(id="fields"):
+                yield Label("run")
+                yield Choice(list(self._runs), settings.run.name, id="run")
+                yield Label("checkpoint")
+                yield Choice([settings.checkpoint], id="checkpoint")
+                yield Label("sampler")
+                yield Choice(list(SAMPLERS), settings.sampler, id="sampler")
+                yield Label("steps")
+                yield Choice([str(settings.steps)], id="steps")
+                yield Label("pictures")
+                yield Choice([str(settings.num)], id="num")
+                yield Label("seed")
+                yield Input(str(settings.seed), id="seed", compact=True)
+            yield Static("", id="summary", markup=False)
+            yield Static("", id="problem", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Draw (enter)", variant="primary", id="draw", compact=True)
+                yield Button("Back (esc)", id="back", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#run").focus()
+        self._read_run()
+
+    def _choice(self, field: str) -> Choice:
+        return self.query_one(f"#{field}", Choice)
+
+    @on(Choice.Changed, "#run")
+    def _read_run(self) -> None:
+        """Offer what the chosen run has; values that it has too stay."""
+        self._offer = None
+        run = self._runs[self._choice("run").value]
+        try:
+            offer = RunOffer.read(run)
+        except EngineError as error:
+            self._complain(str(error))
+            return
+        if not offer.checkpoints:
+            self._complain(f"{run.name} has no checkpoint yet")
+            return
+        self._offer = offer
+        checkpoints = ["best", "last", *(str(step) for step in reversed(offer.checkpoints))]
+        self._choice("checkpoint").set_values(checkpoints)
+        self._choice("steps").set_values([str(steps) for steps in offer.step_choices()])
+        self._choice("num").set_values([str(num) for num in offer.number_choices()])
+        self._check()
+
+    def _complain(self, problem: str) -> None:
+        self.query_one("#problem", Static).update(clean(problem))
+        self.query_one("#summary", Static).update("")
+        self.query_one("#draw", Button).disabled = True
+
+    @on(Choice.Changed, "#checkpoint, #sampler, #steps, #num")
+    @on(Input.Changed)
+    def _check(self) -> None:
+        """Validate while one types; show the command line, or what is wrong."""
+        if self._offer is None:
+            return
+        try:
+            settings = self._read(self._offer)
+        except ConfigError as error:
+            self._complain(error.message)
+            return
+        self.query_one("#problem", Static).update("")
+        self.query_one("#summary", Static).update(clean("$ " + settings.command(self._runs_dir)))
+        self.query_one("#draw", Button).disabled = False
+
+    def _read(self, offer: RunOffer) -> DrawSettings:
+        """What the form says.
+
+        Raises:
+            ConfigError: the seed is not one.
+        """
+        seed = self.query_one("#seed", Input).value.strip()
+        if not (seed.isascii() and seed.isdecimal()) or int(seed) >= 2**63:
+            raise ConfigError(f"seed: {seed!r} is not a whole number from 0 to 2^63 − 1")
+        return DrawSettings(
+            offer.run,
+            self._choice("checkpoint").value,
+            self._choice("sampler").value,
+            int(self._choice("steps").value),
+            offer.timesteps,
+            int(self._choice("num").value),
+            int(seed),
+        )
+
+    @on(Input.Submitted)
+    def action_draw(self) -> None:
+        if self._offer is None:
+            return
+        try:
+            self.dismiss(self._read(self._offer))
+        except ConfigError as error:
+            self._complain(error.message)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "draw":
+            self.action_draw()
+        else:
+            self.dismiss(None)
+
+
+# --- What comes from the threads ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawing, perhaps still going on: what was asked, and what came of it so far."""
+
+    settings: DrawSettings
+    sampling: SamplingConfig
+    step: int  # of the checkpoint
+    trajectory: Trajectory
+
+
+class RunsRead(Message):
+    """What there is to draw with; `offer` is None when there is no run with a checkpoint."""
+
+    def __init__(self, runs: tuple[Run, ...], offer: RunOffer | None, quick: bool) -> None:
+        super().__init__()
+        self.runs, self.offer, self.quick = runs, offer, quick
+
+
+class RunsUnread(Message):
+    """The runs could not be read."""
+
+    def __init__(self, error: EngineError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class DrawingBegan(Message):
+    """The checkpoint is loaded and the first step is on its way."""
+
+    def __init__(self, number: int, drawn: Drawn) -> None:
+        super().__init__()
+        self.number, self.drawn = number, drawn
+
+
+class DrawingEnded(Message):
+    """The result is there, or an error."""
+
+    def __init__(self, number: int, error: EngineError | None = None) -> None:
+        super().__init__()
+        self.number, self.error = number, error
+
+
+# --- The view ----------------------------------------------------------------------------------
+
+
+class LookPane(PixelGrid):
+    """A grid that asks for its picture when it comes into sight."""
+
+    class Exposed(Message):
+        """It can be seen from now on."""
+
+    def on_show(self, _event: Show) -> None:
+        self.post_message(self.Exposed())
+
+
+class Readout(Widget):
+    """Figures in one line; in two where it has two."""
+
+    DEFAULT_CSS = """
+    Readout { height: 1; padding: 0 1; }
+    """
+
+    parts: reactive[tuple[str, str]] = reactive(("", ""))
+
+    def render(self) -> RenderResult:
+        from rich.text import Text
+
+        text = Text(no_wrap=True, overflow="ellipsis")
+        between = "\n" if self.size.height > 1 else " · "
+        return text.append(between.join(part for part in self.parts if part))
+
+
+class SampleView(View):
+    """Draw pictures; stop, scrub and look at any step."""
+
+    VIEW = "sample"
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("sample")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012
+
+    DEFAULT_CSS = """
+    SampleView #settings { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    SampleView #looks { height: 1fr; }
+    SampleView LookPane {
+        display: none;
+        border-top: solid $foreground 25%;
+        border-title-color: $foreground 80%;
+    }
+    SampleView.-look-x_t #x_t, SampleView.-look-x0 #x0, SampleView.-look-eps #eps,
+    SampleView.-look-all #x_t, SampleView.-wide.-look-all LookPane { display: block; }
+    SampleView.-wide.-look-all LookPane { margin: 0 1; }
+    SampleView.-narrow Readout { height: 2; }
+    SampleView #command {
+        height: 1; padding: 0 1; color: $foreground 65%;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    SampleView.-short #command { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runs: tuple[Run, ...] = ()
+        self._seen_current: Run | None = None  # the workbench's current run, last time
+        self._settings: DrawSettings | None = None
+        self._drawn: Drawn | None = None
+        self._drawing = 0  # the number of the drawing that goes on; 0 when none does
+        self._drawings = 0  # how many were begun
+        self._playhead = Playhead()
+        self._look = _ALL
+        self._ticked_at = 0.0
+
+    def body(self) -> ComposeResult:
+        yield Static("", id="settings", markup=False)
+        with Horizontal(id="looks"):
+            for look in LOOKS:
+                yield LookPane("Looking for runs …", id=look)
+        yield Timeline()
+        yield Readout()
+        yield Static("", id="command", markup=False)
+
+    def on_mount(self) -> None:
+        self._timer = self.set_interval(_TICK, self._tick, pause=True)
+        self._choose_look(_ALL)
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        current = self.workbench.current_run
+        if current is not None and current != self._seen_current:
+            self._seen_current = current
+            if self._settings is None or current != self._settings.run:
+                self._forget()
+        self._read_runs(current if self._settings is None else self._settings.run)
+        self._pace()
+
+    def on_screen_suspend(self) -> None:
+        self._timer.pause()
+
+    def _forget(self) -> None:
+        """Make room for another run."""
+        self.action_cancel()
+        self._settings = self._drawn = None
+        self._playhead = Playhead(speed=self._playhead.speed)
+        self.query_one(Timeline).frames = 0
+        self.query_one(Readout).parts = ("", "")
+        self._say("Looking for checkpoints …")
+
+    # --- Runs ----------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
+    def _read_runs(self, wanted: Run | None) -> None:
+        """Find out what there is to draw with: the wanted run, else the newest that can."""
+        worker = get_current_worker()
+        try:
+            listed = list_runs(self.workbench.runs_dir)
+            able = [run for run in listed if wanted is None or run == wanted]
+            chosen = wanted or next((run for run in able if list_checkpoints(run)), None)
+            chosen = chosen or next(iter(able), None)
+            offer = None if chosen is None else RunOffer.read(chosen)
+            others = [run for run in listed[:_RUNS_OFFERED] if list_checkpoints(run)]
+        except EngineError as error:
+            if not worker.is_cancelled:
+                self.post_message(RunsUnread(error))
+            return
+        from engine.device import resolve_device  # brings torch
+
+        quick = resolve_device("auto").type == "cpu"
+        if not worker.is_cancelled:
+            self.post_message(RunsRead(tuple(others), offer, quick))
+
+    def on_runs_unread(self, message: RunsUnread) -> None:
+        if self._drawn is None:
+            self._say(str(message.error))
+
+    def on_runs_read(self, message: RunsRead) -> None:
+        self._runs = message.runs
+        offer = message.offer
+        if offer is None:
+            self._say(NO_RUNS)
+        elif self._settings is None:
+            self._settings = offer.defaults(quick=message.quick)
+            self._tell_settings()
+            if not offer.checkpoints:
+                self._say(NO_CHECKPOINT.format(run=offer.run.name))
+        if offer is not None and offer.checkpoints and self._drawn is None and not self._drawing:
+            self._say_ready()
+
+    def _say(self, text: str) -> None:
+        """A message in place of pictures."""
+        for pane in self.query(LookPane):
+            pane.border_title = ""
+            pane.clear(clean(text) if pane.id == LOOKS[0] else "")
+        self._choose_look(self._look)
+
+    def _say_ready(self) -> None:
+        if self._settings is not None:
+            run, num = self._settings.run.name, pictures(self._settings.num)
+            self._say(READY.format(num=num, run=run))
+
+    def _tell_settings(self) -> None:
+        settings = self._settings
+        if settings is None:
+            return
+        checkpoint = settings.checkpoint
+        drawn = self._drawn
+        if drawn is not None and drawn.settings == settings:
+            if not checkpoint.isdecimal():
+                checkpoint += f" (step {drawn.step:,})"
+            # `best` is another one tomorrow; the command should stay true.
+            settings = replace(settings, checkpoint=str(drawn.step))
+        parts = (
+            settings.run.name,
+            f"checkpoint {checkpoint}",
+            settings.sampler,
+            f"{settings.steps} of {settings.timesteps} timesteps",
+            pictures(settings.num),
+            f"seed {settings.seed}",
+        )
+        self.query_one("#settings", Static).update(clean(" · ".join(parts)))
+        command = settings.command(self.workbench.runs_dir)
+        self.query_one("#command", Static).update(clean(f"$ {command}"))
+
+    # --- Drawing -------------------------------------------------------------------------------
+
+    def action_draw(self) -> None:
+        if self._settings is None:
+            self.notify("There is no run to draw from yet; 1 lists the runs.")
+            return
+        self._drawings += 1
+        self._drawing = self._drawings
+        self._drawn = None
+        self._playhead = Playhead(playing=True, speed=self._playhead.speed)
+        self._tell_settings()
+        self.query_one(Timeline).frames = 0
+        self.query_one(Readout).parts = ("", "")
+        self._say("Loading the network …" if self.workbench.torch_ready else "Loading torch …")
+        self._draw(self._settings, self._drawing)
+
+    @work(thread=True, exclusive=True, group="draw", exit_on_error=False)
+    def _draw(self, settings: DrawSettings, number: int) -> None:
+        worker = get_current_worker()
+        try:
+            from engine.sampling import load_trained, override_sampling
+
+            trained = load_trained(settings.run, which=settings.checkpoint)
+            sampling = override_sampling(trained.config, settings.overrides())
+            trajectory = _trajectory(trained, sampling)
+            if worker.is_cancelled:
+                return
+            drawn = Drawn(settings, sampling, trained.step, trajectory)
+            self.post_message(DrawingBegan(number, drawn))
+            for step in trained.draw(sampling, settings.seed, range(settings.num)):
+                if worker.is_cancelled:
+                    return
+                trajectory.append(step)
+        except EngineError as error:
+            self.post_message(DrawingEnded(number, error))
+        else:
+            self.post_message(DrawingEnded(number))
+
+    def on_drawing_began(self, message: DrawingBegan) -> None:
+        if message.number != self._drawing:
+            return
+        self._drawn = message.drawn
+        trajectory = message.drawn.trajectory
+        timeline = self.query_one(Timeline)
+        timeline.frames = trajectory.num_steps + 1
+        timeline.ends = (
+            (trajectory.timesteps[0], trajectory.noise_levels[0]),
+            (trajectory.timesteps[-1], trajectory.noise_levels[-1]),
+        )
+        self._tell_settings()
+        self._choose_look(self._look)
+        self._pace()
+
+    def on_drawing_ended(self, message: DrawingEnded) -> None:
+        if message.number != self._drawing:
+            return
+        self._drawing = 0
+        if message.error is not None:
+            self._drawn = None
+            self._say("Nothing was drawn. d tries again, o changes the settings.")
+            self.workbench.complain(message.error)
+        self._show()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """An error that is nobody's typing mistake, such as no memory left on the GPU."""
+        if event.state is WorkerState.ERROR:
+            if event.worker.group == "draw":
+                self.action_cancel()
+            text = clean(f"{type(event.worker.error).__name__}: {event.worker.error}", 300)
+            self.notify(text, title="Not done", severity="error", timeout=20, markup=False)
+
+    def action_cancel(self) -> None:
+        """Stop drawing; what there is stays to be looked at."""
+        if not self._drawing:
+            return
+        self._drawing = 0
+        self.workers.cancel_group(self, "draw")
+        if self._drawn is None:
+            self._say_ready()
+        self._show()
+
+    # --- Looking -------------------------------------------------------------------------------
+
+    def _pace(self) -> None:
+        """Tick only while something moves: an idle screen sends nothing."""
+        moves = self._drawn is not None and (bool(self._drawing) or self._playhead.playing)
+        if moves and self.is_current:
+            self._ticked_at = time.monotonic()
+            self._timer.resume()
+        else:
+            self._timer.pause()
+
+    def _tick(self) -> None:
+        if self._drawn is None or output_backlog(self.app) > 0:
+            return
+        now = time.monotonic()
+        self._playhead.advance(now - self._ticked_at, len(self._drawn.trajectory) - 1)
+        self._ticked_at = now
+        self._show()
+
+    @on(LookPane.Exposed)
+    def _show(self) -> None:
+        """Bring pictures, timeline and readout in line with the playhead."""
+        drawn, head = self._drawn, self._playhead
+        frames = len(drawn.trajectory) if drawn is not None else 0
+        if drawn is None or frames == 0:
+            return
+        trajectory = drawn.trajectory
+        at_end = head.index == frames - 1
+        if at_end and not self._drawing:
+            head.playing = False
+        for pane in self.query(LookPane):
+            if pane.display and pane.id:
+                pane.offer(for_display(trajectory.frame(head.index, pane.id)))
+                _set_title(pane, head.index == trajectory.num_steps)
+        timeline = self.query_one(Timeline)
+        timeline.drawn, timeline.position = frames, head.index
+        self.query_one(Readout).parts = self._figures(trajectory)
+        if not self._drawing and not head.playing:
+            self._timer.pause()
+
+    def _figures(self, trajectory: Trajectory) -> tuple[str, str]:
+        """Where the playhead is, and how x_t and the playing go there."""
+        index, steps = self._playhead.index, trajectory.num_steps
+        mean, std = trajectory.moments(index)
+        if index < steps:
+            where = (
+                f"step {index + 1:>{len(str(steps))}}/{steps} · t = {trajectory.timesteps[index]}"
+            )
+            where += f" · noise √(1−ᾱ_t) {trajectory.noise_levels[index]:.3f}"
+        else:
+            where = f"the result, after {steps} steps"
+        drawn = min(len(trajectory), steps)
+        how = [f"x_t mean {mean:+.2f} std {std:.2f}", self._state(trajectory)]
+        if self._drawing:
+            how.append(f"drawn {drawn}")
+        elif not trajectory.complete:
+            how.append(f"stopped after {drawn}")
+        how.append(f"{self._playhead.speed} steps/s")
+        return where, " · ".join(how).replace("-", "−")
+
+    def _state(self, trajectory: Trajectory) -> str:
+        if self._playhead.playing:
+            return "playing"
+        return "done" if self._playhead.index == trajectory.num_steps else "paused"
+
+    def _choose_look(self, look: str) -> None:
+        self._look = look
+        for name in (*LOOKS, _ALL):
+            self.set_class(name == look, f"-look-{name}")
+
+    # --- Keys ----------------------------------------------------------------------------------
+
+    def action_toggle_play(self) -> None:
+        if self._drawn is None:
+            self.notify("d draws pictures first.")
+            return
+        head, trajectory = self._playhead, self._drawn.trajectory
+        if not head.playing and head.index == trajectory.num_steps:
+            head.position = 0.0  # play again
+        head.playing = not head.playing
+        self._show()
+        self._pace()
+
+    def action_scrub(self, by: int) -> None:
+        self._move_to(self._playhead.index + by)
+
+    def action_scrub_to(self, index: int) -> None:
+        self._move_to(index)
+
+    def _move_to(self, index: int) -> None:
+        """Show a frame and stay there; −1 is the newest, which is followed while more come."""
+        if self._drawn is None or not len(self._drawn.trajectory):
+            return
+        last = len(self._drawn.trajectory) - 1
+        self._playhead.move_to(last if index == -1 else index, last)
+        self._playhead.playing = index == -1 and bool(self._drawing)
+        self._show()
+        self._pace()
+
+    def action_speed(self, factor: float) -> None:
+        self._playhead.change_speed(factor > 1)
+        self._show()
+
+    def action_look(self) -> None:
+        cycle = (_ALL, *LOOKS) if self.has_class("-wide") else LOOKS
+        shown = LOOKS[0] if self._look == _ALL and _ALL not in cycle else self._look
+        self._choose_look(cycle[(cycle.index(shown) + 1) % len(cycle)])
+
+    def action_settings(self) -> None:
+        if self._settings is None:
+            self.notify("There is no run to draw from yet; 1 lists the runs.")
+            return
+
+        def chosen(settings: DrawSettings | None) -> None:
+            if settings is not None:
+                self._settings = settings
+                self.action_draw()
+
+        self.app.push_screen(
+            SampleSettings(self._settings, self._runs, self.workbench.runs_dir), chosen
+        )
+
+    def action_save(self) -> None:
+        if self._drawn is None or not self._drawn.trajectory.complete:
+            waiting = "when the last step is drawn" if self._drawing else "after d has drawn"
+            self.notify(f"There is something to save {waiting}.")
+            return
+        self._save(self._drawn)
+
+    @work(thread=True, group="save", exit_on_error=False)
+    def _save(self, drawn: Drawn) -> None:
+        from engine.sampling import save_samples
+
+        trajectory, settings = drawn.trajectory, drawn.settings
+        frames: list[Pixels] = [
+            # What step i leaves is what step i + 1 sees.
+            trajectory.frame(index + 1, "x_t")
+            for index in frame_indices(trajectory.num_steps)
+        ]
+        try:
+            files = save_samples(settings.run, frames, drawn.sampling, settings.seed, drawn.step)
+        except EngineError as error:
+            self.app.call_from_thread(self.workbench.complain, error)
+            return
+        command = replace(settings, checkpoint=str(drawn.step)).command(self.workbench.runs_dir)
+        text = clean(f"{files.png} and {files.gif.name}") + "\n" + clean(f"$ {command}")
+        self.app.call_from_thread(self.notify, text, title="Saved", timeout=15, markup=False)
+
+
+def _trajectory(trained: TrainedModel, sampling: SamplingConfig) -> Trajectory:
+    """An empty one for what is about to be drawn.
+
+    Raises:
+        ConfigError: it would take too much memory.
+    """
+    from engine.schedule import inference_timesteps
+
+    steps, num, shape = sampling.num_inference_steps, sampling.num, trained.image_shape
+    needed = memory_needed(steps, num, shape)
+    if needed > _MEMORY_LIMIT:
+        raise ConfigError(
+            f"{steps} steps of {num} pictures take {needed / 2**30:.1f} GB to look at",
+            "Choose fewer pictures or fewer steps.",
+        )
+    schedule = trained.schedule
+    timesteps = inference_timesteps(schedule.num_train_timesteps, steps, sampling.timestep_spacing)
+    levels = (1 - schedule.alphas_cumprod).sqrt().cpu()[timesteps].tolist()
+    return Trajectory(timesteps, levels, num, shape)
+
+
+def _set_title(pane: LookPane, is_result: bool) -> None:
+    title = _RESULT_TITLE if is_result and pane.id == "x_t" else _TITLES[pane.id or ""]
+    if pane.summary:
+        title += f" · {pane.summary}"
+    if pane.border_title != title:
+        pane.border_title = title

@@ -1,0 +1,54 @@
+"""A run that was really trained, small enough to make in seconds, shared by the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_cli(
+    *args: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`ddpm-tui ARGS` as a user's shell starts it, with nothing on standard input."""
+    return subprocess.run(
+        [sys.executable, "-m", "ddpm_tui", *args],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """`ddpm-tui` in an empty folder of its own."""
+
+    def call(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return run_cli(*args, cwd=tmp_path, env=env)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with `tiny`, trained for six steps by the command line and sampled from."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = run_cli(
+        *("train", "--dataset", "fashion-mnist-10k", "--steps", "6", "--batch-size", "8"),
+        *("--num-train-timesteps", "12", "--name", "tiny"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    sampled = run_cli("sample", "tiny", "--num", "4", cwd=folder)
+    assert sampled.returncode == 0, sampled.stderr
+    return folder / "runs"

@@ -1,0 +1,119 @@
+"""Mistakes of a user: one clear sentence, what to do, exit code 1 or 2, nothing changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, run_cli
+
+TRAIN = ("train", "--dataset", "fashion-mnist-10k")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("show", "../x"), 2, "not a run name"),
+        (("show", "/etc"), 2, "not a run name"),
+        (("resume", "nobody"), 1, "no run 'nobody'"),
+        (("sample", "nobody"), 1, "no run 'nobody'"),
+        (("export", "nobody"), 1, "no run 'nobody'"),
+        ((*TRAIN, "--steps", "-3"), 2, "--steps"),
+        ((*TRAIN, "--steps", "many"), 2, "--steps"),
+        ((*TRAIN, "--lr", "99"), 2, "training.lr"),
+        ((*TRAIN, "--lr", "nan"), 2, "training.lr"),
+        ((*TRAIN, "--steps", "1", "--epochs", "1"), 2, "exclude each other"),
+        ((*TRAIN, "--preset", "best"), 2, "no preset 'best'"),
+        ((*TRAIN, "--model", "dalle"), 2, "model.name"),
+        ((*TRAIN, "--name", "a/b"), 2, "not a run name"),
+        ((*TRAIN, "--device", "tpu"), 1, "device"),
+        ((*TRAIN, "--device", "cuda:9"), 1, "cuda:9"),
+        (("train", "--dataset", "imagenet"), 2, "imagenet"),
+        (("train", "--dataset", "mnist"), 1, "ddpm-tui data get mnist"),
+        ((*TRAIN, "--runs-dir", "/proc/no/runs"), 1, "/proc/no/runs"),
+        (("forward", "--num", "0"), 2, "--num"),
+        (("frobnicate",), 2, "frobnicate"),
+        ((), 1, "needs a terminal"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_changes_nothing(
+    cli: Cli, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    done = cli(*arguments, env={"HOME": str(tmp_path / "home"), "DDPM_TUI_DATA": ""})
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_altered_data_file_is_refused(cli: Cli, tmp_path: Path) -> None:
+    import engine.data.builtin
+
+    source = Path(engine.data.builtin.__path__[0])
+    folder = tmp_path / "downloads" / "fashion-mnist"
+    folder.mkdir(parents=True)
+    for path in source.glob("*.gz"):
+        # The built-in set has the file names of the full one, and other contents.
+        shutil.copy(path, folder)
+    done = cli("train", "--dataset", "fashion-mnist", "--data-dir", str(folder.parent))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "downloads/fashion-mnist/train-images" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_truncated_data_file_is_refused(cli: Cli, tmp_path: Path) -> None:
+    import engine.data.builtin
+
+    source = Path(engine.data.builtin.__path__[0])
+    shutil.copytree(source, tmp_path / "data" / "mnist")
+    images = tmp_path / "data/mnist/train-images-idx3-ubyte.gz"
+    images.write_bytes(images.read_bytes()[:1000])
+    done = cli("train", "--dataset", "mnist", "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "train-images-idx3-ubyte.gz" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_taken_name_is_not_reused(trained: Path, tmp_path: Path) -> None:
+    where = ("--runs-dir", str(trained))
+    done = run_cli(*TRAIN, "--name", "tiny", *where, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "already a run 'tiny'" in done.stderr
+
+
+def test_a_checkpoint_that_does_not_verify_is_not_used(trained: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(trained, runs)
+    weights = runs / "tiny/checkpoints/step-00000006/ema.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    for verb in ("sample", "export"):
+        done = run_cli(verb, "tiny", cwd=tmp_path)
+        assert done.returncode == 1
+        assert "does not verify: ema.safetensors was altered" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_run_of_a_newer_version_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(trained, runs)
+    about = runs / "tiny/run.json"
+    about.write_text(about.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    done = run_cli("show", "tiny", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "version 99" in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(trained: Path, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    command = f"{sys.executable} -m ddpm_tui runs --runs-dir {trained} --json | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
