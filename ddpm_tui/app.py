@@ -69,6 +69,7 @@ class Workbench(App[None]):
     Args:
         runs_dir: the folder of the runs; it need not exist yet.
         data_dir: where to look for data sets first.
+        device: what trains and samples: auto, cpu, cuda, cuda:1.
         train: a run to train at once, on the Train view.
     """
 
@@ -84,11 +85,17 @@ class Workbench(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
-        self, runs_dir: Path, *, data_dir: Path | None = None, train: str | None = None
+        self,
+        runs_dir: Path,
+        *,
+        data_dir: Path | None = None,
+        device: str = "auto",
+        train: str | None = None,
     ) -> None:
         super().__init__()
         self.runs_dir = runs_dir
         self.data_dir = data_dir
+        self.device = device
         self.current_run: Run | None = None
         self.training: TrainingThread | None = None
         self.torch_ready = False
@@ -163,7 +170,9 @@ class Workbench(App[None]):
             busy = self.training.run.name
             self.notify(f"{busy} is being trained here; stop it first (x)", severity="warning")
             return
-        self.training = TrainingThread(run, self.post_message, data_dir=self.data_dir)
+        self.training = TrainingThread(
+            run, self.post_message, device=self.device, data_dir=self.data_dir
+        )
         self.training.start()
         self.open_run(run)
         self.show_activity()

@@ -111,20 +111,30 @@ def workbench(
         _open_workbench(_runs_dir(runs_dir), data_dir, color)
 
 
-def _open_workbench(
-    runs_dir: Path, data_dir: Path | None, color: Color, train: str | None = None
-) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+def _require_terminal() -> None:
+    # Textual writes to standard error, so all three have to be the terminal.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise EngineError(
             "The workbench needs a terminal, and this is none",
             "For scripts there are commands: ddpm-tui --help lists them.",
         )
+
+
+def _open_workbench(
+    runs_dir: Path,
+    data_dir: Path | None,
+    color: Color,
+    *,
+    device: str = "auto",
+    train: str | None = None,
+) -> None:
+    _require_terminal()
     from ddpm_tui import color as colors
 
     colors.apply(colors.detect(os.environ, color.value), os.environ)
     from ddpm_tui.app import Workbench
 
-    Workbench(runs_dir, data_dir=data_dir, train=train).run()
+    Workbench(runs_dir, data_dir=data_dir, device=device, train=train).run()
 
 
 @app.command()
@@ -173,6 +183,8 @@ def train(
 
     Prints the run's name first. Ctrl+C saves a checkpoint and stops; `ddpm-tui resume` goes on.
     """
+    if tui:
+        _require_terminal()
     if steps is not None and epochs is not None:
         raise ConfigError("--steps and --epochs exclude each other", "Give one of them.")
     overrides: dict[str, dict[str, Any]] = {
@@ -192,7 +204,7 @@ def train(
     resolve_device(device)
     run = create_run(_runs_dir(runs_dir), config, name=name)
     if tui:
-        _open_workbench(run.path.parent, data_dir, color, train=run.name)
+        _open_workbench(run.path.parent, data_dir, color, device=device, train=run.name)
         return
     _train(run, device, data_dir, as_json)
 
@@ -253,7 +265,7 @@ def resume(
             f"Sample from it: ddpm-tui sample {run}",
         )
     if tui:
-        _open_workbench(opened.path.parent, data_dir, color, train=run)
+        _open_workbench(opened.path.parent, data_dir, color, device=device, train=run)
         return
     _train(opened, device, data_dir, as_json)
 

@@ -97,12 +97,18 @@ class TrainingThread:
     """
 
     def __init__(
-        self, run: Run, post: Callable[[Message], object], *, data_dir: Path | None = None
+        self,
+        run: Run,
+        post: Callable[[Message], object],
+        *,
+        device: str = "auto",
+        data_dir: Path | None = None,
     ) -> None:
         self.run = run
         self.frames: Mailbox[PreviewPicture] = Mailbox()
         self.paused = False
         self._post = post
+        self._device = device
         self._data_dir = data_dir
         self._requests: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopping = False
@@ -157,7 +163,7 @@ class TrainingThread:
     def _train(self) -> None:
         from engine.train import Trainer
 
-        trainer = Trainer(self.run, data_dir=self._data_dir)
+        trainer = Trainer(self.run, device=self._device, data_dir=self._data_dir)
         events = iter(trainer)
         try:
             for event in events:

@@ -12,7 +12,7 @@ from engine.schedule import NoiseSchedule
 
 
 def _per_sample(values: Tensor, like: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (like.ndim - 1))
+    return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def q_sample(schedule: NoiseSchedule, x_start: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -23,8 +23,10 @@ def q_sample(schedule: NoiseSchedule, x_start: Tensor, t: Tensor, noise: Tensor)
         t: (N,) int64.
         noise: (N, C, H, W) standard normal.
     """
-    alpha_cumprod = _per_sample(schedule.alphas_cumprod[t], x_start)
-    return alpha_cumprod.sqrt() * x_start + (1 - alpha_cumprod).sqrt() * noise
+    alpha_cumprod = schedule.alphas_cumprod[t]
+    signal = _per_sample(alpha_cumprod.sqrt(), x_start)
+    sigma = _per_sample((1 - alpha_cumprod).sqrt(), x_start)
+    return signal * x_start + sigma * noise
 
 
 def predict_x0(schedule: NoiseSchedule, x_t: Tensor, t: int, eps: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,10 +45,12 @@ BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
 class NoiseSchedule:
     """Betas and what follows from them.
 
+    In float64: where ᾱ is near 1, 1 − ᾱ and β = 1 − ᾱ_t / ᾱ_{t−1} keep four digits in float32,
+    and the last steps of the reverse process would be wrong by that much.
+
     Attributes:
-        betas: float32 (T,), each in (0, 1): the variance of the noise added at timestep t.
-        alphas_cumprod: float32 (T,): ᾱ_t, the share of the signal's variance left at t. The
-            product is taken in float64: over 1,000 factors float32 loses three digits.
+        betas: float64 (T,), each in (0, 1): the variance of the noise added at timestep t.
+        alphas_cumprod: float64 (T,): ᾱ_t, the share of the signal's variance left at t.
     """
 
     betas: Tensor
@@ -56,8 +59,8 @@ class NoiseSchedule:
     @classmethod
     def from_betas(cls, betas: Tensor) -> NoiseSchedule:
         """A schedule from betas (T,), preferably float64."""
-        alphas_cumprod = torch.cumprod(1 - betas.double(), dim=0)
-        return cls(betas.float(), alphas_cumprod.float())
+        betas = betas.double()
+        return cls(betas, torch.cumprod(1 - betas, dim=0))
 
     @classmethod
     def create(
@@ -77,7 +80,7 @@ class NoiseSchedule:
 
     @cached_property
     def snr(self) -> Tensor:
-        """float32 (T,): the signal-to-noise ratio ᾱ_t / (1 − ᾱ_t)."""
+        """float64 (T,): the signal-to-noise ratio ᾱ_t / (1 − ᾱ_t)."""
         return self.alphas_cumprod / (1 - self.alphas_cumprod)
 
     def alpha_cumprod_at(self, t: int) -> Tensor:
@@ -106,7 +109,8 @@ def inference_timesteps(
         case "leading":
             return [i * (total // n) for i in reversed(range(n))]
         case "linspace":
-            return [round(i * (total - 1) / max(n - 1, 1)) for i in reversed(range(n))]
+            return [round(t) for t in np.linspace(0, total - 1, n).tolist()[::-1]]
         case "trailing":
-            return [round(total - i * total / n) - 1 for i in range(n)]
+            # As diffusers writes it, but for the value too many that rounding can let in.
+            return [round(t) - 1 for t in np.arange(total, 0, -total / n).tolist()[:n]]
     raise ValueError(f"unknown timestep_spacing {timestep_spacing!r}")

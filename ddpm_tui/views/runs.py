@@ -224,7 +224,9 @@ class RunsView(View):
                 self._tell(f"Drawing the pictures of {run.name} first; this can take a minute.")
                 from engine.sampling import load_trained, write_samples
 
-                trained = load_trained(run, which=str(checkpoint.step))
+                trained = load_trained(
+                    run, which=str(checkpoint.step), device=self.workbench.device
+                )
                 write_samples(trained, trained.config.sampling, seed=0)
             folder = export_run(run, which=str(checkpoint.step))
         except EngineError as error:

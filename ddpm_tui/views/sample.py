@@ -184,7 +184,9 @@ class SampleSettings(ModalScreen[DrawSettings | None]):
         grid-size: 2; grid-columns: 12 1fr; grid-rows: 1; height: auto;
     }
     SampleSettings #summary { height: auto; color: $text-muted; }
-    SampleSettings #problem { height: auto; color: $text-error; }
+    SampleSettings #problem { height: auto; color: $text-error; display: none; }
+    SampleSettings.-wrong #problem { display: block; }
+    SampleSettings.-wrong #summary { display: none; }
     SampleSettings .buttons { height: 1; margin-top: 1; }
     """
 
@@ -246,8 +248,8 @@ class SampleSettings(ModalScreen[DrawSettings | None]):
         self._check()
 
     def _complain(self, problem: str) -> None:
+        self.add_class("-wrong")
         self.query_one("#problem", Static).update(clean(problem))
-        self.query_one("#summary", Static).update("")
         self.query_one("#draw", Button).disabled = True
 
     @on(Choice.Changed, "#checkpoint, #sampler, #steps, #num")
@@ -261,7 +263,7 @@ class SampleSettings(ModalScreen[DrawSettings | None]):
         except ConfigError as error:
             self._complain(error.message)
             return
-        self.query_one("#problem", Static).update("")
+        self.remove_class("-wrong")
         self.query_one("#summary", Static).update(clean("$ " + settings.command(self._runs_dir)))
         self.query_one("#draw", Button).disabled = False
 
@@ -395,8 +397,7 @@ class SampleView(View):
     SampleView.-wide.-look-all LookPane { margin: 0 1; }
     SampleView.-narrow Readout { height: 2; }
     SampleView #command {
-        height: 1; padding: 0 1; color: $foreground 65%;
-        text-wrap: nowrap; text-overflow: ellipsis;
+        height: auto; max-height: 2; padding: 0 1; color: $foreground 65%;
     }
     SampleView.-short #command { display: none; }
     """
@@ -456,9 +457,8 @@ class SampleView(View):
         worker = get_current_worker()
         try:
             listed = list_runs(self.workbench.runs_dir)
-            able = [run for run in listed if wanted is None or run == wanted]
-            chosen = wanted or next((run for run in able if list_checkpoints(run)), None)
-            chosen = chosen or next(iter(able), None)
+            able = (run for run in listed if list_checkpoints(run))
+            chosen = wanted or next(able, None) or next(iter(listed), None)
             offer = None if chosen is None else RunOffer.read(chosen)
             others = [run for run in listed[:_RUNS_OFFERED] if list_checkpoints(run)]
         except EngineError as error:
@@ -548,8 +548,6 @@ class SampleView(View):
             trained = load_trained(settings.run, which=settings.checkpoint)
             sampling = override_sampling(trained.config, settings.overrides())
             trajectory = _trajectory(trained, sampling)
-            if worker.is_cancelled:
-                return
             drawn = Drawn(settings, sampling, trained.step, trajectory)
             self.post_message(DrawingBegan(number, drawn))
             for step in trained.draw(sampling, settings.seed, range(settings.num)):
@@ -688,7 +686,7 @@ class SampleView(View):
         self._pace()
 
     def action_scrub(self, by: int) -> None:
-        self._move_to(self._playhead.index + by)
+        self._move_to(max(self._playhead.index + by, 0))
 
     def action_scrub_to(self, index: int) -> None:
         self._move_to(index)

@@ -1,0 +1,67 @@
+"""What the tests of the engine share: one thread each, a small config, the article's own text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.config import RunConfig, make_config
+
+ROOT = Path(__file__).parents[2]
+
+TINY: dict[str, dict[str, Any]] = {
+    "data": {"dataset": "fashion-mnist-10k", "batch_size": 8},
+    "diffusion": {"num_train_timesteps": 50},
+    "model": {
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+        "attention_levels": (),
+        "attention_head_dim": 8,
+    },
+    "training": {
+        "steps": 6,
+        "lr_warmup_steps": 2,
+        "precision": "fp32",
+        "log_every": 2,
+        "preview_every": 0,
+        "checkpoint_every": 100,
+    },
+    "sampling": {"num": 4},
+    "preview": {"num": 2, "num_inference_steps": 3},
+}
+
+TinyConfig = Callable[..., RunConfig]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """xdist gives every core a process already."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> TinyConfig:
+    """A config that trains in milliseconds a step; tables given as arguments are merged in."""
+
+    def build(**overrides: Any) -> RunConfig:
+        merged: dict[str, Any] = {**TINY}
+        for key, value in overrides.items():
+            merged[key] = {**TINY.get(key, {}), **value} if isinstance(value, dict) else value
+        return make_config(dataset_size=10_000, **merged)
+
+    return build
+
+
+def _article_text() -> str:
+    found = sorted((ROOT.parent / "shared" / "seeds").glob("*.txt"))
+    return found[0].read_text(encoding="utf-8") if found else ""
+
+
+@pytest.fixture(scope="session")
+def article_text() -> str:
+    """The article as it was published, where this machine has it beside the repository; else ""."""
+    return _article_text()

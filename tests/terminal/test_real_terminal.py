@@ -1,0 +1,168 @@
+"""`ddpm-tui` on a real pseudo-terminal, read by a terminal emulator, driven by keys alone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+
+# Sequences that pyte takes for text: keyboard modes.
+_KEYBOARD_MODES = re.compile(rb"\x1b\[[<>=]\d*u")
+
+
+class Terminal:
+    """A program on a pseudo-terminal and the screen that it paints."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int, size: tuple[int, int]):
+        self.process = process
+        self.received = b""
+        self._master = master
+        self._screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self._screen)
+        self._lock = threading.Lock()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        # EIO is how Linux says that the program has gone.
+        with contextlib.suppress(OSError):
+            while data := os.read(self._master, 65536):
+                with self._lock:
+                    self.received += data
+                    self._stream.feed(_KEYBOARD_MODES.sub(b"", data))
+
+    def text(self) -> str:
+        with self._lock:
+            return "\n".join(self._screen.display)
+
+    def press(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
+
+    def wait_for(self, text: str, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if text in self.text():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{text!r} did not appear:\n{self.text()}")
+
+
+@contextlib.contextmanager
+def workbench(
+    folder: Path, *arguments: str, size: tuple[int, int] = (100, 30), **environment: str
+) -> Iterator[Terminal]:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ddpm_tui", *arguments],
+        cwd=folder,
+        env={**plain, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master, size)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.close(master)
+
+
+def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path: Path) -> None:
+    with workbench(tmp_path) as terminal:
+        terminal.wait_for("No runs yet")
+        terminal.press("n")
+        terminal.wait_for("Train a new run")
+        terminal.press("\t\x1b[C")  # data set: the next one, the built-in 10,000 comes last
+        while "fashion-mnist-10k" not in terminal.text():
+            terminal.press("\x1b[C")
+            time.sleep(0.2)
+        terminal.press("\t\x1b[C\x1b[C")  # network: unet, then article
+        terminal.press("\t\t12")  # over the schedule to steps
+        terminal.press("\t4\t\t20")  # batch size, over the learning rate to T
+        terminal.wait_for("article on fashion-mnist-10k")
+        terminal.press("\r")
+        terminal.wait_for("finished", 120)
+        terminal.wait_for("samples at step 12")
+        assert "▀" in terminal.text(), "the samples are painted in half-blocks"
+        terminal.press("q")
+        assert terminal.process.wait(20) == 0
+    assert b"Traceback" not in terminal.received
+    status = json.loads((tmp_path / "runs/run1/status.json").read_text())
+    assert (status["state"], status["step"]) == ("finished", 12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "present", "absent"),
+    [
+        (("--color", "truecolor"), {}, rb"38;2;\d+", None),
+        (("--color", "256"), {}, rb"38;5;\d+", rb"38;2;\d+"),
+        ((), {"COLORTERM": "truecolor"}, rb"38;2;\d+", None),
+        ((), {"TERM": "screen-256color"}, rb"38;5;\d+", rb"38;2;\d+"),
+    ],
+    ids=["asked for truecolor", "asked for 256", "detected truecolor", "detected 256"],
+)
+def test_colours_are_detected_and_can_be_overridden(
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    present: bytes,
+    absent: bytes | None,
+) -> None:
+    with workbench(tmp_path, *arguments, **environment) as terminal:
+        terminal.wait_for("No runs yet")
+        terminal.press("q")
+        assert terminal.process.wait(20) == 0
+    assert re.search(present, terminal.received)
+    assert absent is None or not re.search(absent, terminal.received)
+
+
+def test_no_color_uses_greys_only_and_pictures_become_letters(tmp_path: Path) -> None:
+    with workbench(tmp_path, NO_COLOR="1") as terminal:
+        terminal.wait_for("No runs yet")
+        terminal.press("4")
+        terminal.wait_for("fashion-mnist", 60)
+        time.sleep(1)
+        assert "▀" not in terminal.text()
+        terminal.press("q")
+        assert terminal.process.wait(20) == 0
+
+
+def test_the_screen_is_restored_at_the_end(tmp_path: Path) -> None:
+    with workbench(tmp_path) as terminal:
+        terminal.wait_for("No runs yet")
+        terminal.press("q")
+        assert terminal.process.wait(20) == 0
+        time.sleep(0.2)
+    assert b"\x1b[?1049h" in terminal.received
+    assert b"\x1b[?1049l" in terminal.received
+
+
+def test_train_tui_opens_on_the_run(tmp_path: Path) -> None:
+    arguments = ("train", "--dataset", "fashion-mnist-10k", "--model", "article", "--steps", "8")
+    small = ("--batch-size", "4", "--num-train-timesteps", "20", "--name", "mine", "--tui")
+    with workbench(tmp_path, *arguments, *small) as terminal:
+        terminal.wait_for("mine")
+        terminal.wait_for("finished", 120)
+        terminal.press("q")
+        assert terminal.process.wait(20) == 0
+    assert b"Traceback" not in terminal.received

@@ -1,0 +1,226 @@
+"""The workbench by keyboard alone, with a real training in its worker thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, Static
+
+from ddpm_tui.app import Workbench
+from ddpm_tui.keys import KEYS, bindings
+from ddpm_tui.views.dialogs import Confirm
+from ddpm_tui.views.help import HelpScreen
+from ddpm_tui.views.new_run import NewRun
+from ddpm_tui.views.runs import RunsView
+from ddpm_tui.views.train import Facts, TrainView
+from ddpm_tui.widgets.chart import LineChart
+from ddpm_tui.widgets.choice import Choice
+from ddpm_tui.widgets.pixels import PixelGrid
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+async def until(condition: Callable[[], bool], pilot: Pilot[None], seconds: float = 60) -> None:
+    """Wait for the worker threads, as a person would, but not for ever."""
+    for _ in range(int(seconds / 0.05)):
+        if condition():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+async def fill_small_run(pilot: Pilot[None], steps: str) -> None:
+    """Open the form and ask for a run of seconds: built-in data, article's network, T = 20."""
+    await pilot.press("n")
+    form = pilot.app.screen
+    assert isinstance(form, NewRun)
+    form.query_one("#data", Choice).value = "fashion-mnist-10k"
+    form.query_one("#model", Choice).value = "article"
+    for field, text in (("steps", steps), ("batch", "4"), ("timesteps", "20")):
+        form.query_one(f"#{field}", Input).focus()
+        await pilot.press(*text)
+
+
+def loss_rows(run: Path) -> int:
+    path = run / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+async def test_the_first_screen_says_what_to_press(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        empty = app.screen.query_one("#empty", Static)
+        await until(lambda: "n, then enter" in str(empty.render()), pilot)
+    assert not (tmp_path / "runs").exists(), "looking does not create anything"
+
+
+async def test_a_run_is_made_watched_paused_saved_and_stopped_by_keys(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await fill_small_run(pilot, "4000")
+        await pilot.press("enter")
+        assert isinstance(app.screen, TrainView)
+        run = tmp_path / "runs" / "run1"
+        facts = app.screen.query_one(Facts)
+        await until(lambda: loss_rows(run) > 2, pilot)
+        await until(lambda: facts.snapshot is not None and len(facts.snapshot.steps) > 0, pilot)
+        assert len(app.screen.query_one(LineChart).series) == 2
+        await until(lambda: app.screen.query_one(PixelGrid).total == 16, pilot)
+
+        await pilot.press("space")
+        await until(
+            lambda: json.loads((run / "status.json").read_text())["state"] == "paused", pilot
+        )
+        rows = loss_rows(run)
+        await pilot.pause(0.6)
+        assert loss_rows(run) == rows, "a paused training does not go on"
+        await pilot.press("space")
+        await until(lambda: loss_rows(run) > rows, pilot)
+
+        await pilot.press("c")
+        await until(lambda: len(list((run / "checkpoints").glob("step-*"))) == 1, pilot)
+        await pilot.press("x")
+        training = app.training
+        assert training is not None
+        await until(lambda: not training.alive, pilot)
+    status = json.loads((run / "status.json").read_text())
+    assert status["state"] == "stopped"
+    newest = max((run / "checkpoints").glob("step-*")).name
+    assert newest == f"step-{status['step']:08d}", "stopping saves first"
+
+
+async def test_a_stopped_run_is_resumed_from_the_list(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await fill_small_run(pilot, "60")
+        await pilot.press("enter")
+        run = tmp_path / "runs" / "run1"
+        await until(lambda: loss_rows(run) > 1, pilot)
+        await pilot.press("x")
+        await until(lambda: not app.training.alive, pilot)  # type: ignore[union-attr]
+        await pilot.press("1")
+        table = app.screen.query_one(DataTable)
+        await until(lambda: table.row_count == 1, pilot)
+        await pilot.press("r")
+        assert isinstance(app.screen, TrainView)
+        await until(lambda: not app.training.alive, pilot)  # type: ignore[union-attr]
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+
+
+async def test_the_form_says_what_is_wrong_while_one_types(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("n")
+        form = app.screen
+        form.query_one("#lr", Input).focus()
+        await pilot.press(*"99")
+        problem = form.query_one("#problem", Static)
+        assert "training.lr" in str(problem.render())
+        await pilot.press("enter")
+        assert isinstance(app.screen, NewRun), "a wrong form does not start anything"
+        await pilot.press("backspace", "backspace")
+        assert str(problem.render()) == ""
+        form.query_one("#name", Input).focus()
+        await pilot.press(*"../x")
+        assert "not a run name" in str(problem.render())
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunsView)
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_quitting_with_a_training_asks_first_and_saves(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill_small_run(pilot, "4000")
+        await pilot.press("enter")
+        run = tmp_path / "runs" / "run1"
+        await until(lambda: loss_rows(run) > 0, pilot)
+        await pilot.press("q")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("escape")
+        assert isinstance(app.screen, TrainView), "no is the answer of escape"
+        await pilot.press("q", "y")
+        await until(lambda: not app.is_running or app._exit, pilot)
+    status = json.loads((run / "status.json").read_text())
+    assert status["state"] == "stopped"
+    assert (run / "checkpoints" / f"step-{status['step']:08d}").is_dir()
+
+
+async def test_quitting_with_nothing_going_on_does_not_ask(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("q")
+        await until(lambda: app._exit, pilot)
+
+
+@pytest.mark.parametrize("view", ["runs", "train", "sample", "forward"])
+async def test_help_lists_every_key_of_the_view(tmp_path: Path, view: str) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(120, 60)) as pilot:
+        await pilot.press({"runs": "1", "train": "2", "sample": "3", "forward": "4"}[view])
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        text = str(app.screen.query_one(Static).render())
+        for key in KEYS:
+            if key.view in (view, "app"):
+                assert key.help in text
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize("view", ["app", "runs", "train", "sample", "forward"])
+def test_no_key_means_two_things_in_one_view(view: str) -> None:
+    pressed: list[str] = []
+    for scope in {"app", view}:
+        for binding in bindings(scope):
+            pressed += binding.key.split(",")
+    assert len(pressed) == len(set(pressed))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_view_opens_at_every_size_and_survives_a_resize(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=size) as pilot:
+        for key in "12341":
+            await pilot.press(key)
+            await pilot.pause(0.1)
+        await pilot.resize_terminal(60, 18)
+        for key in "1234":
+            await pilot.press(key)
+            await pilot.pause(0.1)
+
+
+async def test_an_unreadable_run_is_a_row_and_not_a_crash(tmp_path: Path) -> None:
+    broken = tmp_path / "runs" / "run1"
+    broken.mkdir(parents=True)
+    (broken / "run.json").write_text('{"schema_version": 1}')
+    (broken / "status.json").write_text("\x1b[2J not json")
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        table = app.screen.query_one(DataTable)
+        await until(lambda: table.row_count == 1, pilot)
+        row = [str(cell) for cell in table.get_row_at(0)]
+    assert row[:2] == ["run1", "unreadable"]
+    assert "\x1b" not in "".join(row)
+
+
+async def test_telemetry_reaches_the_panel(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: app.telemetry is not None, pilot)
+        await asyncio.sleep(0)
+        assert app.telemetry is not None
+        assert app.telemetry.host.cores >= 1
