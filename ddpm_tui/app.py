@@ -12,6 +12,7 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.message import Message
+from textual.reactive import reactive
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.worker import get_current_worker
@@ -19,7 +20,7 @@ from textual.worker import get_current_worker
 from ddpm_tui import keys
 from ddpm_tui.color import keep_palette
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.base import TopBar, View
+from ddpm_tui.views.base import View
 from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.forward import ForwardView
 from ddpm_tui.views.help import HelpScreen
@@ -82,6 +83,11 @@ class Workbench(App[None]):
         "forward": ForwardView,
     }
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
+
+    # Screens watch these: a screen that is not composed yet cannot be told.
+    activity: reactive[str] = reactive("loading torch …")
+    telemetry: reactive[Telemetry | None] = reactive(None)
+
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
@@ -99,7 +105,6 @@ class Workbench(App[None]):
         self.current_run: Run | None = None
         self.training: TrainingThread | None = None
         self.torch_ready = False
-        self.telemetry: Telemetry | None = None
         self._train_at_start = train
         # No animation: over a slow link it is only bytes.
         self.animation_level = "none"
@@ -138,22 +143,16 @@ class Workbench(App[None]):
 
     def on_telemetry_read(self, message: TelemetryRead) -> None:
         self.telemetry = message.telemetry
-        if isinstance(self.screen, TrainView):
-            self.screen.show_telemetry(message.telemetry)
 
     # --- Training ------------------------------------------------------------------------------
 
-    @property
-    def activity(self) -> str:
-        """What goes on in the background, for the top bar."""
+    def show_activity(self) -> None:
+        """Say in the top bar what goes on in the background."""
         if self.training is not None and self.training.alive:
             state = "paused" if self.training.paused else "training"
-            return f"{state} {self.training.run.name}"
-        return "" if self.torch_ready else "loading torch …"
-
-    def show_activity(self) -> None:
-        if isinstance(self.screen, View):
-            self.screen.query_one(TopBar).activity = self.activity
+            self.activity = f"{state} {self.training.run.name}"
+        else:
+            self.activity = "" if self.torch_ready else "loading torch …"
 
     def trains(self, run: Run | None) -> bool:
         """Whether this process trains the run now."""
@@ -184,8 +183,8 @@ class Workbench(App[None]):
 
     def on_training_news(self, message: TrainingNews) -> None:
         self.show_activity()
-        for screen in self._views():
-            screen.on_news(message)
+        if isinstance(self.screen, TrainView):
+            self.screen.on_news(message)
 
     def on_training_frame(self, _message: TrainingFrame) -> None:
         picture = self.training.frames.take() if self.training else None
@@ -203,9 +202,6 @@ class Workbench(App[None]):
             f"{message.run.name} {status.state} at step {status.step:,}. s draws pictures from it.",
             markup=False,
         )
-
-    def _views(self) -> list[TrainView]:
-        return [screen for screen in self.screen_stack if isinstance(screen, TrainView)]
 
     def new_run(self) -> None:
         """Open the form; what it returns is trained at once."""

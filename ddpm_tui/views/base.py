@@ -54,6 +54,12 @@ class TopBar(Widget):
         super().__init__()
         self._view = view
 
+    def on_mount(self) -> None:
+        self.watch(self.app, "activity", self._follow)
+
+    def _follow(self, activity: str) -> None:
+        self.activity = activity
+
     def render(self) -> RenderResult:
         def style(part: str) -> str:
             return str(self.get_component_rich_style(f"top-bar--{part}", partial=True))
@@ -88,6 +94,3 @@ class View(Screen[None]):
     @property
     def workbench(self) -> Workbench:
         return cast("Workbench", self.app)
-
-    def on_screen_resume(self) -> None:
-        self.query_one(TopBar).activity = self.workbench.activity

@@ -36,6 +36,7 @@ _SEED = 0  # of their noise
 SCHEDULES = {"linear": "linear", "squaredcos_cap_v2": "cosine"}
 _COLORS = {"linear": "primary", "squaredcos_cap_v2": "success"}
 _CHART_FPS = 8
+_TITLE_ROOM = 18  # cells that the title of a column of the strip takes with its t
 
 # Name of a curve -> title of its chart.
 CURVES = {
@@ -284,7 +285,8 @@ class ForwardView(View):
             for index, (label, t) in enumerate(loaded.stations):
                 column = self.query_one(f"#station-{index}", Column)
                 column.stack(for_display(message.pictures[index]))
-                column.border_title = label if t < 0 else f"{label} · t = {t}"
+                roomy = t >= 0 and column.size.width >= _TITLE_ROOM
+                column.border_title = f"{label} · t = {t}" if roomy else label
             return
         grid = self.query_one("#images", PixelGrid)
         grid.offer(for_display(message.pictures[0]), loaded.class_names)
@@ -302,7 +304,10 @@ class ForwardView(View):
         )
         self.query_one("#what", Static).update(clean(" · ".join(parts)))
         curves = loaded.curves[self._schedule]
-        self.query_one("#figures", Static).update(figures(curves, self._t))
+        text = figures(curves, self._t)
+        if self.has_class("-strip"):
+            text = station_figures(curves, loaded.stations)
+        self.query_one("#figures", Static).update(text)
 
     def _draw_curves(self) -> None:
         loaded = self._loaded
@@ -403,3 +408,9 @@ def figures(curves: Curves, t: int) -> str:
         f"ln SNR {math.log(snr) if snr > 0 else -math.inf:.2f}".replace("-", "−"),
     )
     return " · ".join(parts)
+
+
+def station_figures(curves: Curves, stations: tuple[tuple[str, int], ...]) -> str:
+    """ᾱ_t: original 1 · 25 % 0.5240 · 50 % 0.0786 …"""
+    alphas = (f"{label} {curves.alphas_cumprod[t]:.4f}" for label, t in stations if t >= 0)
+    return "ᾱ_t: original 1 · " + " · ".join(alphas)

@@ -94,7 +94,6 @@ class RunsView(View):
         self.set_interval(_INTERVAL, self._list)
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self._list()
 
     @work(thread=True, exclusive=True, group="list", exit_on_error=False)

@@ -428,7 +428,6 @@ class SampleView(View):
         self._choose_look(_ALL)
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         current = self.workbench.current_run
         if current is not None and current != self._seen_current:
             self._seen_current = current

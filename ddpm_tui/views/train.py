@@ -180,14 +180,14 @@ class TrainView(View):
     def _run(self) -> Run | None:
         return self._feed.run if self._feed else None
 
+    def on_mount(self) -> None:
+        self.watch(self.app, "telemetry", self._show_telemetry)
+
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         run = self.workbench.current_run
         self.set_class(run is None, "-empty")
         if run is not None and run != self._run:
             self._watch(run)
-        if self.workbench.telemetry is not None:
-            self.show_telemetry(self.workbench.telemetry)
 
     def on_unmount(self) -> None:
         if self._feed is not None:
@@ -231,7 +231,7 @@ class TrainView(View):
 
     def show_frame(self, picture: PreviewPicture) -> None:
         """A frame of the grid that is being painted in this process."""
-        if not self.workbench.trains(self._run):
+        if not (self.is_mounted and self.workbench.trains(self._run)):
             return
         self._painting = picture.index + 1 < picture.num_steps
         grid = self.query_one(PixelGrid)
@@ -253,8 +253,9 @@ class TrainView(View):
                 markup=False,
             )
 
-    def show_telemetry(self, telemetry: Telemetry) -> None:
-        self.query_one(DevicePanel).update(telemetry)
+    def _show_telemetry(self, telemetry: Telemetry | None) -> None:
+        if telemetry is not None:
+            self.query_one(DevicePanel).update(telemetry)
 
     # --- Keys ----------------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from engine.config import RunConfig, make_config
 
@@ -56,12 +58,24 @@ def tiny_config() -> TinyConfig:
     return build
 
 
-def _article_text() -> str:
-    found = sorted((ROOT.parent / "shared" / "seeds").glob("*.txt"))
-    return found[0].read_text(encoding="utf-8") if found else ""
+def _printed(text: str, head: str) -> str:
+    """The first block of code in the article that starts with `head`, up to unindented text."""
+    lines = text[text.index(f"\n{head}") + 1 :].splitlines()
+    body = takewhile(lambda line: not line.strip() or line.startswith(" "), lines[1:])
+    return "\n".join([lines[0], *body])
 
 
 @pytest.fixture(scope="session")
-def article_text() -> str:
-    """The article as it was published, where this machine has it beside the repository; else ""."""
-    return _article_text()
+def article() -> dict[str, Any]:
+    """What the article defines, by name, from its text beside the repository; {} without it.
+
+    `MyUNet` needs a `MyBlock` in here, which the article never prints.
+    """
+    namespace: dict[str, Any] = {}
+    for path in sorted((ROOT.parent / "shared" / "seeds").glob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        if "\nclass MyUNet(" in text:
+            namespace |= {"torch": torch, "nn": nn}
+            for head in ("def sinusoidal_embedding(", "class MyUNet("):
+                exec(_printed(text, head), namespace)
+    return namespace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -96,7 +98,7 @@ def test_timesteps_fall_and_stay_in_range(spacing, total) -> None:
     for num in range(1, total + 1):
         timesteps = inference_timesteps(total, num, spacing)
         assert len(timesteps) == num
-        assert all(a > b for a, b in zip(timesteps, timesteps[1:], strict=False))
+        assert all(a > b for a, b in pairwise(timesteps))
         assert timesteps[-1] >= 0
         assert timesteps[0] < total
         assert all(type(t) is int for t in timesteps)
