@@ -248,10 +248,10 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(current, in_channels, 3, padding=1)
         # A network that starts by predicting zero noise has loss 1 from the first step, and each
         # residual block starts as the identity (Ho et al. 2020's code; Zhang et al. 2019, Fixup).
-        nn.init.zeros_(self.conv_out.weight)
-        for module in self.modules():
-            if isinstance(module, ResnetBlock):
-                nn.init.zeros_(module.conv2.weight)
+        zeroed = [self.conv_out, *(m.conv2 for m in self.modules() if isinstance(m, ResnetBlock))]
+        for convolution in zeroed:
+            for parameter in convolution.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """(N, C, H, W), (N,) -> (N, C, H, W)."""

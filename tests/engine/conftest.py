@@ -73,7 +73,7 @@ def article() -> dict[str, Any]:
     """
     namespace: dict[str, Any] = {}
     for path in sorted((ROOT.parent / "shared" / "seeds").glob("*.txt")):
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8").replace("\xa0", " ")
         if "\nclass MyUNet(" in text:
             namespace |= {"torch": torch, "nn": nn}
             for head in ("def sinusoidal_embedding(", "class MyUNet("):

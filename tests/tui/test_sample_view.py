@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ddpm_tui.widgets.pixels import PixelGrid
 from ddpm_tui.widgets.timeline import Timeline
 from engine.config import make_config
 from engine.images import read_png
+from engine.reverse import ReverseStep
 from engine.runs.folder import Run, create_run
 
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
@@ -211,8 +213,9 @@ async def test_pausing_stops_the_playhead_and_not_the_drawing(tiny_runs: Path) -
         await pilot.press(*["plus"] * 9)
         assert "240 steps/s" in readout(app)
         await until(lambda: "the result" in readout(app), pilot)
-        await pilot.press("space")  # at the end: again from the start
+        await pilot.press(*["minus"] * 9, "space")  # at the end: again from the start
         assert "playing" in readout(app)
+        assert readout(app).startswith("step  1/20")
 
 
 async def test_an_idle_screen_does_not_tick(tiny_runs: Path) -> None:
@@ -270,13 +273,10 @@ def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of a second a step."""
     append = Trajectory.append
 
-    def slowly(self: Trajectory, step: object) -> None:
-        threading_event.wait(0.1)
-        append(self, step)  # type: ignore[arg-type]
+    def slowly(self: Trajectory, step: ReverseStep) -> None:
+        time.sleep(0.1)
+        append(self, step)
 
-    import threading
-
-    threading_event = threading.Event()
     monkeypatch.setattr(Trajectory, "append", slowly)
 
 
