@@ -58,6 +58,13 @@ class ModelConfig(Section):
             )
         if any(not 0 <= level < len(self.block_out_channels) for level in self.attention_levels):
             raise ValueError("attention_levels must name levels of block_out_channels, from 0")
+        attended = {self.block_out_channels[level] for level in (*self.attention_levels, -1)}
+        bad = [w for w in sorted(attended) if w % max(w // self.attention_head_dim, 1)]
+        if bad:
+            raise ValueError(
+                f"attention_head_dim ({self.attention_head_dim}) does not divide the widths "
+                f"{bad}, which have attention"
+            )
         return self
 
 
@@ -192,8 +199,8 @@ def make_config(
     if epochs is None and preset == "article" and "steps" not in merged["training"]:
         epochs = ARTICLE_EPOCHS
     if epochs is not None:
-        batch_size = merged.get("data", {}).get("batch_size", DataConfig().batch_size)
-        steps = -(-epochs * dataset_size // max(int(batch_size), 1))
+        batch_size = validate({"data": merged.get("data", {})}).data.batch_size
+        steps = -(-epochs * dataset_size // batch_size)
         merged["training"] = {**merged.get("training", {}), "steps": steps}
     # Fewer timesteps than the default number of network calls: visit every timestep instead.
     timesteps = merged.get("diffusion", {}).get("num_train_timesteps")

@@ -340,7 +340,7 @@ class DrawingBegan(Message):
 
 
 class DrawingEnded(Message):
-    """The result is there, or an error."""
+    """The result is there, or an error, or the drawing was cancelled."""
 
     def __init__(self, number: int, error: EngineError | None = None) -> None:
         super().__init__()
@@ -551,7 +551,7 @@ class SampleView(View):
             self.post_message(DrawingBegan(number, drawn))
             for step in trained.draw(sampling, settings.seed, range(settings.num)):
                 if worker.is_cancelled:
-                    return
+                    break
                 trajectory.append(step)
         except EngineError as error:
             self.post_message(DrawingEnded(number, error))
@@ -575,6 +575,7 @@ class SampleView(View):
 
     def on_drawing_ended(self, message: DrawingEnded) -> None:
         if message.number != self._drawing:
+            self._show()  # it was cancelled, and may have made a last step since
             return
         self._drawing = 0
         if message.error is not None:

@@ -5,6 +5,7 @@ No torch and no pydantic here: listing runs has to be instant.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -147,30 +148,40 @@ class Run:
         """
         from engine.config import from_toml
 
-        with io.explained("read", self.config_path):
-            text = self.config_path.read_text(encoding="utf-8")
-        return from_toml(text, f"{self.name}/config.toml")
+        return from_toml(self._config_text(), f"{self.name}/config.toml")
 
     def config_values(self) -> dict[str, Any]:
         """config.toml as plain values, not validated; cheap, for listings and exports."""
         import tomllib
 
-        with io.explained("read", self.config_path):
-            text = self.config_path.read_text(encoding="utf-8")
         try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            return tomllib.loads(self._config_text())
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
+
+    def _config_text(self) -> str:
+        with io.explained("read", self.config_path):
+            data = self.config_path.read_bytes()
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise RunError(f"{self.config_path} is not text: {error}") from None
 
     def status(self) -> Status:
         """status.json; a run whose trainer is gone without a word is `stopped`, with the reason.
 
         Whether the trainer is there is decided by the lock that it holds, not by a time or a pid.
         """
-        status = Status.from_json(io.read_json(self.path / "status.json"))
+        status = self._written_status()
         if status.state in ("running", "paused") and not self.is_locked():
-            return replace(status, state="stopped", reason="the trainer ended without a word")
+            # Read again: its last word may have come in between.
+            status = self._written_status()
+            if status.state in ("running", "paused"):
+                return replace(status, state="stopped", reason="the trainer ended without a word")
         return status
+
+    def _written_status(self) -> Status:
+        return Status.from_json(io.read_json(self.path / "status.json"))
 
     def write_status(self, status: Status) -> None:
         stamped = replace(status, updated=time.time(), host=socket.gethostname(), pid=os.getpid())
@@ -205,20 +216,27 @@ class Run:
             lock.release()
 
     def is_locked(self) -> bool:
-        import filelock
+        """Whether somebody trains this run.
 
-        path = self.path / ".lock"
-        if not path.exists():
-            return False
-        lock = filelock.FileLock(path, thread_local=False)
+        A shared lock asks: readers do not see one another, and need not be able to write.
+        """
+        import fcntl
+
         try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            return True
+            descriptor = os.open(self.path / ".lock", os.O_RDONLY)
         except OSError:
             return False
-        lock.release()
-        return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            # Where there is no flock, the file is the lock: filelock removes it on release.
+            return error.errno == errno.ENOSYS
+        else:
+            return False
+        finally:
+            os.close(descriptor)
 
 
 def environment(command: list[str]) -> dict[str, Any]:
@@ -292,8 +310,8 @@ def _make_numbered(runs_dir: Path) -> Path:
     used += [int(m[1]) for entry in runs_dir.iterdir() if (m := _NUMBERED.fullmatch(entry.name))]
     highest = runs_dir / _HIGHEST
     if highest.exists():
-        text = highest.read_text(errors="replace").strip()
-        used.append(int(text) if text.isdecimal() else 0)
+        lines = highest.read_text(errors="replace").split()
+        used += [int(line) for line in lines if line.isdecimal()]
     number = max(used) + 1
     while True:
         path = runs_dir / f"run{number}"
@@ -302,7 +320,8 @@ def _make_numbered(runs_dir: Path) -> Path:
         except FileExistsError:
             number += 1
         else:
-            io.write_atomic(highest, f"{number}\n".encode(), durable=False)
+            # One line a run: appends from several processes cannot undo one another.
+            io.append_line(highest, str(number))
             return path
 
 

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.views import forward
-from ddpm_tui.views.forward import CURVES, Column, ForwardView, load_images
+from ddpm_tui.views.forward import CURVES, SCHEDULES, Column, ForwardView, load_images
 from ddpm_tui.widgets.chart import LineChart
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.images import read_png
@@ -125,6 +125,10 @@ async def test_the_other_schedule_noises_the_images(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         processes = load_images(BUILT_IN, None).processes
+        # At t = 199 the cosine schedule has left more of the images than the linear one.
+        linear, cosine = (processes[name].pixels(199)[:, 0].astype(int) for name in SCHEDULES)
+        originals = processes["linear"].pixels(-1)[:, 0]
+        assert abs(cosine - originals).mean() < 0.8 * abs(linear - originals).mean()
         await pilot.press(*["pagedown"] * 8)
         for name in ("squaredcos_cap_v2", "linear"):
             await pilot.press("b")
@@ -133,7 +137,7 @@ async def test_the_other_schedule_noises_the_images(tmp_path: Path) -> None:
             assert name in text_of(app, "#what")
             for chart in app.screen.query(LineChart):
                 assert len(chart.series) == 2
-                assert chart.series[-1].name == forward.SCHEDULES[name] + " ◂"
+                assert chart.series[-1].name == SCHEDULES[name] + " ◂"
 
 
 async def test_one_chart_at_a_time_where_only_one_fits(tmp_path: Path) -> None:

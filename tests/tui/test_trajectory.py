@@ -85,7 +85,7 @@ def test_steps_come_in_order() -> None:
 
 
 def test_a_reader_never_sees_a_frame_that_is_half_written() -> None:
-    steps = 400
+    steps = 60
     trajectory = Trajectory(range(steps), [0.5] * steps, 8, (1, 28, 28))
     torn: list[int] = []
 
@@ -97,7 +97,7 @@ def test_a_reader_never_sees_a_frame_that_is_half_written() -> None:
     writer = threading.Thread(target=write)
     writer.start()
     seen = 0
-    while seen < steps:
+    while writer.is_alive():
         newest = len(trajectory)
         if newest > seen:
             picture = trajectory.frame(newest - 1, "x_t")
@@ -107,6 +107,7 @@ def test_a_reader_never_sees_a_frame_that_is_half_written() -> None:
             seen = newest
     writer.join()
     assert not torn
+    assert trajectory.complete
 
 
 def test_memory_is_known_before_it_is_taken() -> None:
