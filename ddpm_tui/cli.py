@@ -380,7 +380,7 @@ def export(
 
         print(f"{run} has no pictures from step {found.step} yet: drawing them", file=sys.stderr)
         headless.sample(opened, {}, which=str(found.step), quiet=True)
-    folder = export_run(opened, out, which=str(found.step))
+    folder = export_run(opened, found, out)
     if as_json:
         files = sorted(path.name for path in folder.iterdir())
         _print_json({"run": run, "folder": str(folder), "files": files})
@@ -466,6 +466,10 @@ def data_get(
 
 def main() -> None:
     """The `ddpm-tui` command: errors of the user as one sentence, never as a traceback."""
+    # OpenMP's threads spin while they wait for each other, by default almost for ever. As soon as
+    # anything else wants a core (the workbench, a second job) that makes training several times
+    # slower; a short spin costs a lone training about two per cent. Read when torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         code = app(standalone_mode=False)
     except EngineError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import RunError
 from engine.runs import io
-from engine.runs.checkpoint import Checkpoint, find_checkpoint
+from engine.runs.checkpoint import Checkpoint
 from engine.runs.folder import Run
 from engine.runs.metrics import Metrics
 
@@ -30,19 +30,17 @@ def drawn_samples(run: Run, step: int) -> tuple[Path, Path] | None:
     return max(pairs, key=lambda pair: pair[0].stat().st_mtime, default=None)
 
 
-def export_run(run: Run, out: Path | None = None, *, which: str = "best") -> Path:
+def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Path:
     """Write the export folder; its parts are complete before it appears.
 
     Args:
+        checkpoint: from `find_checkpoint`, so it is verified.
         out: the folder, `exports/<run>-step<N>` of the run when None. A folder that is there
             already is replaced only if it is an export.
-        which: checkpoint: `best`, `last` or a step.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it does not verify.
         RunError: no pictures were drawn from it yet, or the folder cannot be written.
     """
-    checkpoint = find_checkpoint(run, which)
     drawn = drawn_samples(run, checkpoint.step)
     if drawn is None:
         raise RunError(

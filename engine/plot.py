@@ -79,7 +79,7 @@ def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float])
         draw.text((left, 6 * _SCALE), "training loss (raw, smoothed)", _INK, font, anchor="lt")
 
     buffer = bytes_io.BytesIO()
-    image.resize(_SIZE, Image.Resampling.LANCZOS).save(buffer, format="PNG")
+    image.reduce(_SCALE).save(buffer, format="PNG")
     io.write_atomic(path, buffer.getvalue())
 
 

@@ -83,6 +83,11 @@ class NoiseSchedule:
         """float64 (T,): the signal-to-noise ratio ᾱ_t / (1 − ᾱ_t)."""
         return self.alphas_cumprod / (1 - self.alphas_cumprod)
 
+    @cached_property
+    def noise_level(self) -> Tensor:
+        """float32 (T,): √(1 − ᾱ_t), the standard deviation of the noise in x_t."""
+        return (1 - self.alphas_cumprod).sqrt()
+
     def alpha_cumprod_at(self, t: int) -> Tensor:
         """ᾱ_t as a scalar tensor; t = −1 is the clean image, ᾱ = 1."""
         return self.alphas_cumprod[t] if t >= 0 else self.alphas_cumprod.new_ones(())

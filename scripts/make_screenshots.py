@@ -34,7 +34,7 @@ async def main(runs_dir: Path, run: str) -> None:
         await pilot.press("d")
         # Long enough for the whole process on two cores; then a look at where shapes appear.
         await pilot.pause(30)
-        await pilot.press("space", "home", *["pagedown"] * 3)
+        await pilot.press("space", "home", *["pagedown"] * 3, *["right"] * 9)
         await pilot.pause(1)
         (IMAGES / "sample.svg").write_text(app.export_screenshot(title="the reverse process"))
 

@@ -227,7 +227,7 @@ class RunsView(View):
                     run, which=str(checkpoint.step), device=self.workbench.device
                 )
                 write_samples(trained, trained.config.sampling, seed=0)
-            folder = export_run(run, which=str(checkpoint.step))
+            folder = export_run(run, checkpoint)
         except EngineError as error:
             self.app.call_from_thread(self.workbench.complain, error)
         else:

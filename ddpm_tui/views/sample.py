@@ -768,7 +768,7 @@ def _trajectory(trained: TrainedModel, sampling: SamplingConfig) -> Trajectory:
         )
     schedule = trained.schedule
     timesteps = inference_timesteps(schedule.num_train_timesteps, steps, sampling.timestep_spacing)
-    levels = (1 - schedule.alphas_cumprod).sqrt().cpu()[timesteps].tolist()
+    levels = schedule.noise_level.cpu()[timesteps].tolist()
     return Trajectory(timesteps, levels, num, shape)
 
 

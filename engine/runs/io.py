@@ -127,10 +127,13 @@ def published_folder(target: Path) -> Iterator[Path]:
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
             _fsync_folder(temporary)
+            # Moved aside and not removed first: a crash in between loses neither of the two.
+            retired = temporary.with_suffix(".old")
             if target.exists():
-                shutil.rmtree(target)
+                target.rename(retired)
             temporary.rename(target)
             _fsync_folder(target.parent)
+            shutil.rmtree(retired, ignore_errors=True)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -46,6 +46,14 @@ def _parse(line: bytes) -> dict[str, float | None] | None:
     return row
 
 
+def _number(value: object) -> float:
+    """A number of a row; NaN for anything else, and for an integer that no float can hold."""
+    try:
+        return float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return math.nan
+
+
 class Metrics:
     """The columns of a metrics.jsonl, kept up to date by `poll`.
 
@@ -98,8 +106,7 @@ class Metrics:
                 continue
             changed = True
             for name, column in self.columns.items():
-                value = row.get(name)
-                column.append(float(value) if isinstance(value, int | float) else math.nan)
+                column.append(_number(row.get(name)))
         return changed
 
     def read_all(self) -> Metrics:
@@ -122,10 +129,6 @@ def tail_losses(path: Path, max_rows: int = 64, max_bytes: int = 1 << 18) -> lis
         return []
     if size > max_bytes:
         lines = lines[1:]
-    stride = max(1, len(lines) // max_rows)
-    losses = []
-    for line in lines[::stride]:
-        row = _parse(line)
-        value = row.get("loss") if row else None
-        losses.append(float(value) if isinstance(value, int | float) else math.nan)
-    return losses
+    stride = max(1, -(-len(lines) // max_rows))
+    rows = (_parse(line) for line in lines[::stride])
+    return [_number(row.get("loss")) for row in rows if row is not None]
