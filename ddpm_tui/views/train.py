@@ -139,7 +139,10 @@ class TrainView(View):
     }
     TrainView #chart { height: 1fr; }
     TrainView #devices { padding: 0 1; max-height: 12; }
-    TrainView #log { height: 7; color: $foreground 60%; padding: 0 1; }
+    TrainView #log {
+        height: 7; color: $foreground 60%; padding: 0 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
     TrainView.-narrow #log { display: none; }
     TrainView.-narrow #devices { max-height: 6; }
     TrainView.-empty #panes, TrainView.-empty Facts { display: none; }

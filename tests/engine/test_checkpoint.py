@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def save(run: Run, step: int, eval_loss: float | None = None, **more: object) -> Checkpoint:
-    tensors = {"model": WEIGHTS, "optimizer": {"exp_avg": torch.randn(1000)}}
+    tensors = {"model": WEIGHTS, "optimizer": {"exp_avg": torch.randn(50)}}
     return save_checkpoint(run, step, tensors, {"step": step, "eval_loss": eval_loss, **more})
 
 
@@ -249,12 +249,24 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-# The weights are 296 bytes, the optimizer 4,080, state.json 38 and the manifest more than that.
-@pytest.mark.parametrize("size", [0, 100, 300, 4000])
-def test_a_failing_write_leaves_nothing_behind(run: Run, size) -> None:
-    before = save(run, 1, 0.5)
-    with largest_file(size), pytest.raises(RunError, match=r"Cannot write .*step-00000002") as error:
-        save(run, 2)
+@pytest.mark.parametrize(
+    ("file", "size", "more"),
+    [
+        ("model.safetensors", 0, {}),
+        ("optimizer.safetensors", 260, {}),
+        ("state.json", 300, {"note": "x" * 300}),
+        ("MANIFEST.json", 300, {}),
+    ],
+)
+def test_a_failing_write_leaves_nothing_behind(run: Run, file, size, more) -> None:
+    before = save(run, 1, 0.5, **more)
+    sizes = {path.name: path.stat().st_size for path in before.path.iterdir()}
+    assert sizes[file] > size, "this is the file that does not fit"
+    with (
+        largest_file(size),
+        pytest.raises(RunError, match=r"Cannot write .*step-00000002") as error,
+    ):
+        save(run, 2, **more)
     assert "too large" in str(error.value)
     assert {path.name for path in run.checkpoints_path.iterdir()} == {"step-00000001"}
     before.verify()
