@@ -119,8 +119,10 @@ def write_gif(path: Path, frames: Sequence[Pixels], *, columns: int | None = Non
     hold = max(1, len(grids) // _HOLD)
     durations = [_FRAME_DELAY * 10] * len(grids)
     durations[-1] *= hold + 1
+    # Pillow wants a list for several frames and a number for one.
+    duration = durations if len(grids) > 1 else durations[0]
     data = iio.imwrite(
-        "<bytes>", grids, extension=".gif", plugin="pillow", duration=durations, loop=0
+        "<bytes>", grids, extension=".gif", plugin="pillow", duration=duration, loop=0
     )
     io.write_atomic(path, data)
 

@@ -85,7 +85,7 @@ class NoiseSchedule:
 
     @cached_property
     def noise_level(self) -> Tensor:
-        """float32 (T,): √(1 − ᾱ_t), the standard deviation of the noise in x_t."""
+        """float64 (T,): √(1 − ᾱ_t), the standard deviation of the noise in x_t."""
         return (1 - self.alphas_cumprod).sqrt()
 
     def alpha_cumprod_at(self, t: int) -> Tensor:

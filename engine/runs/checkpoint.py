@@ -54,7 +54,9 @@ class Checkpoint:
         """
         try:
             manifest = io.read_json(self.path / MANIFEST)["sha256"]
-            names = [self.weights_path.name, "state.json"] if for_sampling else [*manifest]
+            # By the manifest: where the EMA is missing, weights_path takes the trained weights.
+            weights = "ema.safetensors" if "ema.safetensors" in manifest else "model.safetensors"
+            names = [weights, "state.json"] if for_sampling else [*manifest]
             for name in names:
                 expected = manifest[name]
                 if _sha256(self.path / name) != expected:
