@@ -16,7 +16,7 @@ _RAW, _SMOOTH = "#b6c9e6", "#1f5fbf"
 _SCALE = 2  # drawn twice as large and halved: pillow's lines are not anti-aliased
 
 
-def smooth(values: Sequence[float], weight: float = 0.95) -> list[float]:
+def smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
     """Exponential moving average, debiased; non-finite values pass through and do not count."""
     result, average, total = [], 0.0, 0.0
     for value in values:
@@ -66,8 +66,7 @@ def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float])
             y = place(x_low, tick)[1]
             draw.line([(left, y), (width - right, y)], _GRID, _SCALE)
             draw.text((left - 8 * _SCALE, y), f"{tick:g}", _INK, font, anchor="rm")
-        for i in range(6):
-            tick = x_low + (x_high - x_low) * i / 5
+        for tick in _round_ticks(x_low, x_high):
             x = place(tick, 10**y_low)[0]
             label = f"{tick:,.0f}"
             draw.text((x, height - bottom + 10 * _SCALE), label, _INK, font, anchor="mt")
@@ -88,3 +87,11 @@ def _log_ticks(low: float, high: float) -> list[float]:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
     return [tick for tick in ticks if low <= tick <= high]
+
+
+def _round_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten, at most `most` of them."""
+    magnitude = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(m * magnitude for m in (1, 2, 5, 10) if (high - low) / (m * magnitude) < most)
+    first = math.ceil(low / step)
+    return [i * step for i in range(first, math.floor(high / step) + 1)]
