@@ -96,8 +96,10 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         model = build_model(config, (channels, height, width))
         model.load_state_dict(load_file(found.weights_path))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        # torch names every tensor that does not fit, a line each; one says enough.
+        reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(
-            f"Checkpoint {found.path.name} does not fit the config of {run.name}: {error}",
+            f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",
             "Was config.toml changed after the training?",
         ) from None
     diffusion = config.diffusion

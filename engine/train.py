@@ -26,7 +26,7 @@ from engine.data.dataset import Dataset, load
 from engine.data.range import to_uint8, to_unit
 from engine.device import describe_device, resolve_device, resolve_precision
 from engine.diffusion import training_loss
-from engine.errors import RunError
+from engine.errors import CheckpointError, RunError
 from engine.events import (
     CheckpointSaved,
     Event,
@@ -169,10 +169,11 @@ class Trainer:
             self.step += 1
             done = self.step == config.steps
             self._train_seconds += time.perf_counter() - started
+            # On disk before anybody can stop here, so that no row is left out of a resumed run.
+            logged = self._log() if done or self.step % config.log_every == 0 else None
             yield Stepped(self.step)
-
-            if done or self.step % config.log_every == 0:
-                yield self._log()
+            if logged is not None:
+                yield logged
 
             now = time.perf_counter()
             affordable = preview_cost <= _PREVIEW_SHARE * (now - preview_ended)
@@ -259,16 +260,19 @@ class Trainer:
         self._losses, self._train_seconds, self._logged_at = [], 0.0, self.step
         append_row(self.run.metrics_path, asdict(logged))
         if not math.isfinite(loss):
-            raise RunError(
-                f"The loss is not finite at step {self.step}",
-                "Try a lower learning rate (--lr) or precision fp32; the last checkpoint is kept.",
-            )
+            raise self._diverged()
         previous = self._status.loss
         smoothed = (
             loss if previous is None else _LOSS_SMOOTHING * previous + (1 - _LOSS_SMOOTHING) * loss
         )
         self._write_status(loss=smoothed, images_per_second=logged.images_per_second)
         return logged
+
+    def _diverged(self) -> RunError:
+        return RunError(
+            f"The loss is not finite at step {self.step}",
+            "Try a lower learning rate (--lr) or precision fp32; the last checkpoint is kept.",
+        )
 
     def _write_status(self, **changes: object) -> None:
         self._status = replace(
@@ -335,14 +339,21 @@ class Trainer:
         return float(torch.stack(losses).sum()) / len(images)
 
     def checkpoint(self) -> CheckpointSaved:
-        """Publish a checkpoint of this step and remove those that are no longer wanted."""
+        """Publish a checkpoint of this step and remove those that are no longer wanted.
+
+        Raises:
+            RunError: the folder cannot be written, or the loss is no longer finite: a resume from
+                here could only fail again.
+        """
         eval_loss = self.evaluate()
+        if not math.isfinite(eval_loss):
+            raise self._diverged()
         tensors = {"model": self.model.state_dict(), "optimizer": self._optimizer_tensors()}
         if self.ema is not self.model:
             tensors["ema"] = self.ema.state_dict()
         state = {
             "step": self.step,
-            "eval_loss": eval_loss if math.isfinite(eval_loss) else None,
+            "eval_loss": eval_loss,
             "loss": self._status.loss,
             "elapsed": self.elapsed,
             "image_shape": self.dataset.image_shape,
@@ -352,7 +363,7 @@ class Trainer:
         saved = checkpoints.save_checkpoint(self.run, self.step, tensors, state)
         checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints)
         self.run.log(f"checkpoint at step {self.step}, eval loss {eval_loss:.4f}")
-        self._write_status(eval_loss=state["eval_loss"])
+        self._write_status(eval_loss=eval_loss)
         return CheckpointSaved(self.step, saved.path, eval_loss)
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
@@ -368,9 +379,17 @@ class Trainer:
             return
         from safetensors.torch import load_file
 
-        self.model.load_state_dict(load_file(found.path / "model.safetensors"))
-        if self.ema is not self.model:
-            self.ema.load_state_dict(load_file(found.path / "ema.safetensors"))
+        try:
+            self.model.load_state_dict(load_file(found.path / "model.safetensors"))
+            if self.ema is not self.model:
+                self.ema.load_state_dict(load_file(found.path / "ema.safetensors"))
+        except (RuntimeError, OSError) as error:
+            # torch names every tensor that does not fit, a line each; one says enough.
+            reason = str(error).splitlines()[-1].strip()
+            raise CheckpointError(
+                f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: {reason}",
+                "Was config.toml changed after the training?",
+            ) from None
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in load_file(found.path / "optimizer.safetensors").items():
             index, key = name.split(".", 1)

@@ -72,7 +72,9 @@ def workbench(
 ) -> Iterator[Terminal]:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM")}
+    # COLUMNS and LINES would count for more than the size of the pseudo-terminal.
+    unwanted = ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES")
+    plain = {name: value for name, value in os.environ.items() if name not in unwanted}
     process = subprocess.Popen(
         [sys.executable, "-m", "ddpm_tui", *arguments],
         cwd=folder,
