@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.config import RunConfig, TrainingConfig, make_config, to_toml
+from engine.config import TrainingConfig, make_config, to_toml
 from engine.errors import CheckpointError, DeviceError, RunError
 from engine.events import (
     CheckpointSaved,
@@ -196,7 +197,6 @@ def test_old_checkpoints_go_when_new_ones_are_there(new_run) -> None:
 def test_the_loss_falls(new_run) -> None:
     run = new_run(
         training={"steps": 60, "lr": 5e-3, "log_every": 10, "ema_decay": 0.9},
-        data={"batch_size": 16},
     )
     events = train(run)
     losses = [event.loss for event in events if isinstance(event, Logged)]
@@ -341,8 +341,8 @@ def test_a_warm_up_longer_than_the_training_or_none_at_all(schedule) -> None:
 def test_a_seed_is_a_result(new_run) -> None:
     same = [new_run(seed=3) for _ in range(2)]
     other = new_run(seed=4)
-    for run in (*same, other):
-        torch.manual_seed(len(run.name) + run.path.stat().st_ino)
+    for number, run in enumerate((*same, other)):
+        torch.manual_seed(number)  # which has no say in it
         train(run)
     assert_equal(tensors(same[0], 6), tensors(same[1], 6))
     assert not torch.equal(
@@ -376,12 +376,11 @@ def test_a_resume_goes_on_to_the_bit(new_run, stop, optimizer) -> None:
 
 
 def test_steps_after_the_checkpoint_are_trained_again_and_logged_once(new_run) -> None:
-    straight, interrupted = (new_run(training={"checkpoint_every": 3, "log_every": 1}),) * 2
-    interrupted = new_run(training={"checkpoint_every": 3, "log_every": 1})
+    settings = {"training": {"checkpoint_every": 3, "log_every": 1}}
+    straight, interrupted = new_run(**settings), new_run(**settings)
     train(straight)
     events = iter(Trainer(interrupted, device="cpu"))
     pull_until(events, Stepped(5))
-    next(events)
     events.close()  # type: ignore[attr-defined]
     assert rows(interrupted) == [1, 2, 3, 4, 5]
     train(interrupted)
@@ -491,23 +490,16 @@ def test_a_pause_is_told_and_not_counted(new_run) -> None:
     run = new_run()
     trainer = Trainer(run, device="cpu")
     events = iter(trainer)
+    started = time.perf_counter()
     pull_until(events, Stepped(2))
     trainer.pause()
     assert run.status().state == "paused"
+    time.sleep(0.5)
     trainer.unpause()
     assert run.status().state == "running"
     list(events)
     assert run.status().state == "finished"
-
-
-def test_time_between_two_pulls_is_not_training(new_run) -> None:
-    run = new_run()
-    trainer = Trainer(run, device="cpu")
-    for _ in trainer:
-        trainer._pulled_at -= 0  # the clock runs only inside of a pull
-        before = trainer.elapsed
-        torch.randn(200, 200).matmul(torch.randn(200, 200))
-        assert trainer.elapsed == before
+    assert trainer.elapsed <= time.perf_counter() - started - 0.5
 
 
 def test_a_second_trainer_is_turned_away_and_the_first_goes_on(new_run) -> None:
@@ -575,9 +567,3 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(new_ru
     with pytest.raises(DeviceError, match=device):
         Trainer(run, device=device)
     assert run.status() == before
-
-
-def test_the_config_of_the_folder_decides(new_run) -> None:
-    run = new_run(training={"steps": 2})
-    assert isinstance(run.config(), RunConfig)
-    assert train(run)[-1] == Finished(2)

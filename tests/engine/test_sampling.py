@@ -1,0 +1,300 @@
+"""Pictures from a trained run: the same whatever the batch, and in files that say how."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from engine.config import SamplingConfig, to_toml
+from engine.data.range import to_uint8
+from engine.errors import CheckpointError, ConfigError, DeviceError, RunError
+from engine.images import read_png, stretch
+from engine.runs.checkpoint import list_checkpoints
+from engine.runs.folder import Run, create_run
+from engine.sampling import (
+    CHUNK,
+    TrainedModel,
+    draw_samples,
+    load_trained,
+    override_sampling,
+    sample_stem,
+    write_samples,
+)
+from engine.schedule import NoiseSchedule
+from engine.train import Trainer
+
+SHAPE = (1, 28, 28)
+SAMPLINGS = {
+    "ddpm": SamplingConfig(num_inference_steps=50),
+    "ddpm, as the article": SamplingConfig(
+        num_inference_steps=50, variance_type="fixed_large", clip_sample=False
+    ),
+    "ddim": SamplingConfig(sampler="ddim", num_inference_steps=10),
+    "ddim, eta": SamplingConfig(sampler="ddim", num_inference_steps=10, eta=0.7),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> Run:
+    """A run with checkpoints at 5 and 10. Read only: tests that change it take a copy."""
+    config = tiny_config(training={"steps": 10, "checkpoint_every": 5, "lr": 1e-2})
+    run = create_run(tmp_path_factory.mktemp("trained") / "runs", config)
+    list(Trainer(run, device="cpu"))
+    return run
+
+
+@pytest.fixture
+def run(finished: Run, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(finished.path, tmp_path / "runs" / "run1")))
+
+
+@pytest.fixture(scope="module")
+def trained(finished: Run) -> TrainedModel:
+    return load_trained(finished, which="last", device="cpu")
+
+
+def draw(trained: TrainedModel, sampling: SamplingConfig, seed: int, indices) -> Tensor:
+    *_, last = trained.draw(sampling, seed, indices)
+    return last.prev_sample
+
+
+# --- pictures ---
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS.keys())
+def test_a_batch_size_never_changes_a_picture(trained, sampling) -> None:
+    together = draw(trained, sampling, 0, range(8))
+    assert together.shape == (8, *SHAPE)
+    assert together.dtype == torch.float32
+    assert together.isfinite().all()
+    for indices in ([3], [3, 7], [7, 0, 3]):
+        picture = draw(trained, sampling, 0, indices)
+        torch.testing.assert_close(picture, together[indices], rtol=1e-5, atol=1e-5)
+
+
+def test_every_picture_is_another(trained) -> None:
+    pictures = draw(trained, SAMPLINGS["ddim"], 0, range(6)).flatten(1)
+    assert float((torch.cdist(pictures, pictures) + 99 * torch.eye(6)).min()) > 1
+
+
+def test_a_seed_is_a_picture(trained) -> None:
+    sampling = SAMPLINGS["ddim, eta"]
+    first = draw(trained, sampling, 7, [0])
+    torch.manual_seed(123)
+    assert torch.equal(draw(trained, sampling, 7, [0]), first)
+    assert float((draw(trained, sampling, 8, [0]) - first).abs().max()) > 0.1
+
+
+def test_samplers_start_from_the_same_noise(trained) -> None:
+    firsts = [next(trained.draw(sampling, 0, range(3))) for sampling in SAMPLINGS.values()]
+    for first in firsts[1:]:
+        assert torch.equal(first.x_t, firsts[0].x_t)
+
+
+def test_settings_reach_the_reverse_process(trained) -> None:
+    sampling = SamplingConfig(num_inference_steps=7, timestep_spacing="leading")
+    steps = list(trained.draw(sampling, 0, [0]))
+    assert [step.t for step in steps] == [42, 35, 28, 21, 14, 7, 0]
+    small, large = (draw(trained, SAMPLINGS[name], 0, [0]) for name in list(SAMPLINGS)[:2])
+    assert not torch.allclose(small, large, atol=0.01)
+    still, noisy = (draw(trained, SAMPLINGS[name], 0, [0]) for name in list(SAMPLINGS)[2:])
+    assert not torch.allclose(still, noisy, atol=0.01)
+
+
+def test_any_denoiser_can_be_drawn_from() -> None:
+    schedule = NoiseSchedule.create("linear", 50)
+    sampling = SamplingConfig(num_inference_steps=5, clip_sample=False)
+    *_, last = draw_samples(lambda x_t, _: x_t, schedule, sampling, 0, range(2), (3, 5, 4))
+    assert last.prev_sample.shape == (2, 3, 5, 4)
+
+
+# --- loading ---
+
+
+def test_a_loaded_network_is_ready_to_sample(finished: Run) -> None:
+    trained = load_trained(finished, device="cpu")
+    assert trained.image_shape == SHAPE
+    assert trained.config == finished.config()
+    assert trained.schedule.num_train_timesteps == 50
+    assert not trained.model.training
+    assert not any(p.requires_grad for p in trained.model.parameters())
+
+
+def test_the_average_of_the_weights_is_sampled_from(finished: Run, trained) -> None:
+    folder = finished.checkpoints_path / "step-00000010"
+    ema, model = (load_file(folder / f"{name}.safetensors") for name in ("ema", "model"))
+    loaded = trained.model.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in ema.items())
+    assert any(not torch.equal(loaded[name], value) for name, value in model.items())
+
+
+@pytest.mark.parametrize(("which", "step"), [("last", 10), ("10", 10), ("5", 5)])
+def test_a_checkpoint_is_chosen(finished: Run, which, step) -> None:
+    assert load_trained(finished, which=which, device="cpu").step == step
+
+
+def test_the_best_checkpoint_is_taken_when_none_is_asked_for(finished: Run) -> None:
+    best = min(list_checkpoints(finished), key=lambda checkpoint: checkpoint.state()["eval_loss"])
+    assert load_trained(finished, device="cpu").step == best.step
+
+
+def test_a_run_without_a_checkpoint_cannot_be_sampled(tmp_path: Path, tiny_config) -> None:
+    run = create_run(tmp_path, tiny_config())
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+        load_trained(run, device="cpu")
+
+
+@pytest.mark.parametrize("which", ["7", "newest", "-10"])
+def test_a_checkpoint_that_is_not_there_is_refused(finished: Run, which) -> None:
+    with pytest.raises(CheckpointError, match="best, last, 5, 10"):
+        load_trained(finished, which=which, device="cpu")
+
+
+@pytest.mark.parametrize("file", ["ema.safetensors", "state.json", "MANIFEST.json"])
+@pytest.mark.parametrize("damage", ["altered", "cut", "removed"])
+def test_an_altered_checkpoint_is_refused(run: Run, file, damage) -> None:
+    path = run.checkpoints_path / "step-00000010" / file
+    data = path.read_bytes()
+    if damage == "removed":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        path.write_bytes(data.replace(b'"', b"'", 1) if file != "ema.safetensors" else data[::-1])
+    with pytest.raises(CheckpointError, match="step-00000010 does not verify"):
+        load_trained(run, which="last", device="cpu")
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_a_sentence(run: Run, tiny_config) -> None:
+    run.config_path.write_text(to_toml(tiny_config(model={"block_out_channels": (8, 24)})))
+    with pytest.raises(
+        CheckpointError, match=r"does not fit run1's config: .*config\.toml"
+    ) as error:
+        load_trained(run, device="cpu")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_device_that_is_not_there_is_refused(finished: Run) -> None:
+    with pytest.raises(DeviceError):
+        load_trained(finished, device="cuda:99")
+
+
+# --- settings ---
+
+
+def test_settings_of_the_run_hold_unless_others_are_asked_for(finished: Run) -> None:
+    config = finished.config()
+    assert override_sampling(config, {}) == config.sampling
+    asked = override_sampling(config, {"sampler": "ddim", "num": 3})
+    assert (asked.sampler, asked.num) == ("ddim", 3)
+    assert asked.num_inference_steps == config.sampling.num_inference_steps == 50
+
+
+@pytest.mark.parametrize(
+    ("overrides", "mention"),
+    [
+        ({"num_inference_steps": 51}, "sampling.num_inference_steps (51)"),
+        ({"num": 0}, "sampling.num"),
+        ({"eta": 2.0}, "sampling.eta"),
+        ({"sampler": "euler"}, "sampling.sampler"),
+        ({"setps": 3}, "sampling.setps"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(finished: Run, overrides, mention) -> None:
+    with pytest.raises(ConfigError) as error:
+        override_sampling(finished.config(), overrides)
+    assert mention in str(error.value)
+
+
+# --- files ---
+
+
+def test_a_file_name_says_how_the_pictures_were_made() -> None:
+    ddpm, ddim = SamplingConfig(num=4), SamplingConfig(sampler="ddim", num_inference_steps=50)
+    assert sample_stem(ddpm, 0, 500) == "ddpm-fixed_small-1000steps-4x-seed0-step500"
+    assert sample_stem(ddim, 7, 1500) == "ddim-eta0-50steps-16x-seed7-step1500"
+    assert sample_stem(ddpm, 0, 500, stretched=True).endswith("-step500-stretched")
+
+
+def test_a_png_of_the_pictures_and_a_gif_of_their_making(run: Run) -> None:
+    trained = load_trained(run, which="last", device="cpu")
+    sampling, told = SamplingConfig(num=5, num_inference_steps=20), []
+    files = write_samples(
+        trained, sampling, 3, on_step=lambda done, total: told.append((done, total))
+    )
+    assert files.png.parent == files.gif.parent == run.samples_path
+    assert files.png.stem == files.gif.stem == sample_stem(sampling, 3, 10)
+
+    images, about = read_png(files.png)
+    expected = to_uint8(draw(trained, sampling, 3, range(5))).numpy()
+    assert np.abs(images.astype(int) - expected).max() <= 1
+    assert about["run"] == "run1"
+    assert (about["seed"], about["step"], about["stretched"]) == (3, 10, False)
+    assert (about["sampler"], about["num_inference_steps"]) == ("ddpm", 20)
+
+    with Image.open(files.gif) as gif:
+        assert gif.n_frames == 20
+        assert gif.size == (3 * 28 + 2 * 2, 2 * 28 + 2)
+        gif.seek(19)
+        with Image.open(files.png) as png:
+            assert np.array_equal(np.asarray(gif.convert("L")), np.asarray(png))
+    assert told == [(done, 20) for done in range(1, 21)]
+
+
+def test_many_pictures_go_through_the_network_in_parts(run: Run) -> None:
+    trained = load_trained(run, which="last", device="cpu")
+    num, told = CHUNK + 3, []
+    sampling = SamplingConfig(sampler="ddim", num=num, num_inference_steps=3)
+    files = write_samples(
+        trained, sampling, 0, on_step=lambda done, total: told.append((done, total))
+    )
+    images, _ = read_png(files.png)
+    assert images.shape == (num, *SHAPE)
+    last = to_uint8(draw(trained, sampling, 0, [num - 1])).numpy()
+    assert np.abs(images[-1:].astype(int) - last).max() <= 1
+    assert told == [(done, 6) for done in range(1, 7)]
+
+
+def test_one_step_is_enough_for_files(run: Run) -> None:
+    trained = load_trained(run, device="cpu")
+    files = write_samples(trained, SamplingConfig(num=1, num_inference_steps=1), 0)
+    with Image.open(files.gif) as gif:
+        assert gif.n_frames == 1
+
+
+def test_stretched_pictures_are_labelled_and_use_the_whole_range(run: Run) -> None:
+    trained = load_trained(run, which="last", device="cpu")
+    sampling = SamplingConfig(num=2, num_inference_steps=3)
+    files = write_samples(trained, sampling, 0, stretched=True)
+    assert files.png.stem.endswith("-stretched")
+    images, about = read_png(files.png)
+    assert about["stretched"] is True
+    expected = stretch(draw(trained, sampling, 0, range(2)).numpy())
+    assert np.abs(images.astype(int) - expected).max() <= 1
+
+
+def test_files_go_where_they_are_asked_for(run: Run, tmp_path: Path) -> None:
+    trained = load_trained(run, device="cpu")
+    sampling = SamplingConfig(num=1, num_inference_steps=2)
+    files = write_samples(trained, sampling, 0, out=tmp_path / "new" / "folder")
+    assert files.png.parent == tmp_path / "new" / "folder"
+    assert files.png.is_file()
+    assert files.gif.is_file()
+    assert not list(run.samples_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_a_run_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    trained = load_trained(run, device="cpu")
+    with pytest.raises(RunError, match="Cannot create"):
+        write_samples(
+            trained, SamplingConfig(num=1, num_inference_steps=1), 0, out=tmp_path / "file"
+        )
