@@ -252,6 +252,47 @@ def test_a_batch_may_be_larger_than_the_data(new_run) -> None:
     assert set(counts.tolist()) == {2, 3}
 
 
+def test_every_step_draws_its_own_timesteps_and_noise(new_run) -> None:
+    trainer = Trainer(new_run(data={"batch_size": 64}), device="cpu")
+    seen = []
+    hook = trainer.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    pull_until(iter(trainer), Stepped(6))
+    hook.remove()
+    timesteps = torch.stack([t for _, t in seen])
+    assert len(timesteps.unique(dim=0)) == 6
+    assert set(timesteps.flatten().tolist()) == set(range(50))
+    # A corner is black in every picture, so it is its noise that differs.
+    corners = torch.stack([x_t[:, 0, 0, 0] for x_t, _ in seen])
+    assert len(corners.unique()) == 6 * 64
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 0.01])
+def test_gradients_are_clipped_and_their_norm_is_told_as_it_was(new_run, max_grad_norm) -> None:
+    run = new_run(training={"max_grad_norm": max_grad_norm, "log_every": 1})
+    trainer = Trainer(run, device="cpu")
+    used = []
+
+    def measure(*_: object) -> None:
+        gradients = [p.grad for p in trainer.parameters if p.grad is not None]
+        used.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+    trainer.optimizer.register_step_pre_hook(measure)
+    told = [event.grad_norm for event in trainer if isinstance(event, Logged)]
+    assert min(told) > 0.02
+    assert used == pytest.approx(told if max_grad_norm == 0 else [0.01] * 6, rel=1e-3)
+
+
+def test_the_learning_rate_that_is_told_is_the_one_that_is_used(new_run) -> None:
+    run = new_run(training={"log_every": 1})
+    trainer = Trainer(run, device="cpu")
+    used: list[float] = []
+    trainer.optimizer.register_step_pre_hook(
+        lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"])
+    )
+    told = [event.lr for event in trainer if isinstance(event, Logged)]
+    assert used == told == [learning_rate(run.config().training, step) for step in range(6)]
+
+
 def test_held_out_images_are_measured_with_the_same_draws_every_time(new_run) -> None:
     trainer = Trainer(new_run(), device="cpu")
     before = torch.get_rng_state()
