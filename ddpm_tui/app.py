@@ -124,6 +124,7 @@ class Workbench(App[None]):
     @work(thread=True, group="torch", exit_on_error=False)
     def _load_torch(self) -> None:
         """Import what training and sampling need, behind the first paint."""
+        # Imported for their effect: torch is loaded when the first key needs it.
         import engine.sampling
         import engine.train  # noqa: F401
 
