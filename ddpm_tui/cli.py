@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddpm_tui.choices import (
+    BetaSchedule,
+    Color,
+    LrSchedule,
+    Precision,
+    Prediction,
+    Sampler,
+    Spacing,
+    Variance,
+)
+from ddpm_tui.edit_cli import edit_app
 from engine.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -33,28 +43,7 @@ data_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
-
-
-class Color(StrEnum):
-    auto = "auto"
-    truecolor = "truecolor"
-    c256 = "256"
-    none = "none"
-
-
-class Variance(StrEnum):
-    fixed_large = "fixed_large"
-    fixed_small = "fixed_small"
-
-
-class Sampler(StrEnum):
-    ddpm = "ddpm"
-    ddim = "ddim"
-
-
-class BetaSchedule(StrEnum):
-    linear = "linear"
-    squaredcos_cap_v2 = "squaredcos_cap_v2"
+app.add_typer(edit_app, name="edit")
 
 
 RunsDir = Annotated[
@@ -151,7 +140,7 @@ def train(
         typer.Option(help="default (a good U-Net, quick) or article (the article's recipe)."),
     ] = "default",
     model: Annotated[
-        str | None, typer.Option(help="unet or article [default: the preset's].")
+        str | None, typer.Option(help="unet, dit or article [default: the preset's].")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
     epochs: Annotated[
@@ -159,12 +148,37 @@ def train(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    lr_schedule: Annotated[LrSchedule | None, typer.Option(help="Learning rate over time.")] = None,
+    class_conditional: Annotated[
+        bool | None,
+        typer.Option(
+            "--class-conditional/--unconditional",
+            help="Tell the network the classes, so that `sample --prompt` can ask for them.",
+            show_default=False,
+        ),
+    ] = None,
+    prediction_type: Annotated[
+        Prediction | None,
+        typer.Option(help="What the network predicts: the noise, the image or the velocity."),
+    ] = None,
     beta_schedule: Annotated[
         BetaSchedule | None,
         typer.Option(help="Noise schedule; squaredcos_cap_v2 is the cosine schedule."),
     ] = None,
     num_train_timesteps: Annotated[
         int | None, typer.Option(help="T, the length of the forward process.", min=2)
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Numbers that the network works in.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting, as in training.snr_gamma=5; may be repeated. "
+            "`ddpm-tui config` lists them all.",
+            metavar="KEY=VALUE",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Every random draw follows from it.", min=0)] = 0,
     device: Device = "auto",
@@ -185,18 +199,25 @@ def train(
     """
     if tui:
         _require_terminal()
-    if steps is not None and epochs is not None:
-        raise ConfigError("--steps and --epochs exclude each other", "Give one of them.")
     overrides: dict[str, dict[str, Any]] = {
         "data": {"batch_size": batch_size},
         "diffusion": {
             "beta_schedule": beta_schedule and beta_schedule.value,
             "num_train_timesteps": num_train_timesteps,
+            "prediction_type": prediction_type and prediction_type.value,
         },
-        "model": {"name": model},
-        "training": {"steps": steps, "lr": lr},
+        "model": {"name": model, "class_conditional": class_conditional},
+        "training": {
+            "steps": steps,
+            "lr": lr,
+            "lr_schedule": lr_schedule and lr_schedule.value,
+            "precision": precision and precision.value,
+        },
     }
-    config = _config(preset, dataset, data_dir, epochs, seed, overrides)
+    given = _merge(overrides, settings or [])
+    if epochs is not None and "steps" in given["training"]:
+        raise ConfigError("epochs and steps exclude each other", "Give one of them.")
+    config = _config(preset, dataset, data_dir, epochs, seed, given)
 
     from engine.device import resolve_device
     from engine.runs.folder import create_run
@@ -209,28 +230,52 @@ def train(
     _train(run, device, data_dir, as_json)
 
 
+def _merge(options: dict[str, dict[str, Any]], settings: list[str]) -> dict[str, dict[str, Any]]:
+    """The options that were given and the settings of --set, by table.
+
+    Raises:
+        ConfigError: a setting is unknown, or was given by its option too.
+    """
+    given = {
+        table: {key: value for key, value in values.items() if value is not None}
+        for table, values in options.items()
+    }
+    if settings:
+        from engine.settings import parse_settings
+
+        for table, values in parse_settings(settings).items():
+            for key, value in values.items():
+                if key in given.setdefault(table, {}):
+                    raise ConfigError(
+                        f"{table}.{key} is given by --set and by its own option",
+                        "Give one of them.",
+                    )
+                given[table][key] = value
+    return given
+
+
 def _config(
     preset: str,
     dataset: str | None,
     data_dir: Path | None,
     epochs: int | None,
     seed: int,
-    overrides: dict[str, dict[str, Any]],
+    given: dict[str, dict[str, Any]],
 ) -> RunConfig:
     """The config that the options ask for; the data set is looked for before a run is made."""
     from engine.config import make_config
     from engine.data import default_dataset, find, sources
     from engine.data.verify import verify
+    from engine.prompts import parse_prompt
 
     name = dataset or default_dataset(data_dir)
     source = sources.get(name)
     located = find(name, data_dir)
-    given = {
-        table: {key: value for key, value in values.items() if value is not None}
-        for table, values in overrides.items()
-    }
     given["data"]["dataset"] = name
     config = make_config(preset, dataset_size=source.train_count, epochs=epochs, seed=seed, **given)
+    for prompt in (config.sampling.prompt, config.preview.prompt):
+        if prompt:
+            parse_prompt(prompt, source.class_names)
     # Half a second for the largest set, so that damaged data leaves no run folder behind.
     verify(source, located)
     return config
@@ -275,11 +320,25 @@ def sample(
     run: RunName,
     num: Annotated[int | None, typer.Option(help="Pictures [default: 16].", min=1)] = None,
     sampler: Annotated[
-        Sampler | None, typer.Option(help="Update rule [default: the run's, ddpm].")
+        Sampler | None, typer.Option(help="Update rule [default: the run's].")
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Network calls a picture [default: the run's, 1000].", min=1),
+        typer.Option(
+            help="Timesteps visited, each a network call, with heun two [default: the run's].",
+            min=1,
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help='Classes by name, alone or mixed, as in "0.6 dress + 0.4 coat" '
+            "[default: each in turn]. For class-conditional runs."
+        ),
+    ] = None,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(help="1 is the class alone, above 1 exaggerates it, 0 ignores it."),
     ] = None,
     variance: Annotated[
         Variance | None,
@@ -287,6 +346,23 @@ def sample(
     ] = None,
     eta: Annotated[
         float | None, typer.Option(help="ddim: 0 is deterministic, 1 as noisy as ddpm.")
+    ] = None,
+    timestep_spacing: Annotated[
+        Spacing | None, typer.Option(help="Which timesteps, where fewer than all are visited.")
+    ] = None,
+    clip: Annotated[
+        bool | None,
+        typer.Option(
+            "--clip/--no-clip", help="Keep the predicted x_0 within [−1, 1].", show_default=False
+        ),
+    ] = None,
+    thresholding: Annotated[
+        bool | None,
+        typer.Option(
+            "--thresholding/--no-thresholding",
+            help="Scale a predicted x_0 that is out of range instead; for high guidance.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Picture i depends on the seed and i alone.")] = 0,
     checkpoint: Checkpoint = "best",
@@ -314,6 +390,11 @@ def sample(
         "num_inference_steps": steps,
         "variance_type": variance and variance.value,
         "eta": eta,
+        "timestep_spacing": timestep_spacing and timestep_spacing.value,
+        "clip_sample": clip,
+        "thresholding": thresholding,
+        "prompt": prompt,
+        "guidance_scale": guidance_scale,
     }
     headless.sample(
         _open(runs_dir, run),
@@ -323,6 +404,61 @@ def sample(
         stretched=stretch,
         out=out,
         device=device,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    num: Annotated[
+        int, typer.Option(help="Pictures to draw; figures of fewer do not compare.", min=1)
+    ] = 10_000,
+    sampler: Annotated[
+        Sampler | None, typer.Option(help="Update rule [default: the run's].")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps a picture [default: the run's].", min=1)
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance [default: the run's].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Picture i depends on the seed and i alone.")] = 0,
+    checkpoint: Checkpoint = "best",
+    extractor: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of Inception v3 to compare by, with the extra `inception` "
+            "[default: the data set's own classifier].",
+            metavar="FILE",
+        ),
+    ] = None,
+    device: Device = "auto",
+    runs_dir: RunsDir = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the pictures of a run against real ones: every figure beside what real ones get.
+
+    Fréchet and kernel distance, precision, recall, each class, brightness, contrast and detail,
+    nearest training pictures. Kept in the run's `evaluations`.
+    """
+    from ddpm_tui import evaluating
+
+    overrides = {
+        "num": num,
+        "sampler": sampler and sampler.value,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance_scale,
+    }
+    evaluating.evaluate(
+        _open(runs_dir, run),
+        {key: value for key, value in overrides.items() if value is not None},
+        seed=seed,
+        which=checkpoint,
+        inception=extractor,
+        device=device,
+        data_dir=data_dir,
         as_json=as_json,
     )
 
@@ -389,6 +525,19 @@ def export(
 
 
 @app.command()
+def config(
+    preset: Annotated[str, typer.Option(help="default or article.")] = "default",
+) -> None:
+    """Print every setting with its default and what it means, as a run's config.toml."""
+    from engine.config import make_config, to_toml
+    from engine.data import SOURCES, default_dataset
+
+    name = default_dataset(None)
+    size = SOURCES[name].train_count
+    print(to_toml(make_config(preset, dataset_size=size, data={"dataset": name})), end="")
+
+
+@app.command()
 def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
     """List the runs, newest first."""
     from engine.runs.folder import list_runs, summary
@@ -426,6 +575,35 @@ def show(run: RunName, runs_dir: RunsDir = None, as_json: Json = False) -> None:
     from ddpm_tui.report import run_report
 
     print(run_report(facts))
+
+
+@app.command()
+def bench(
+    rounds: Annotated[
+        int, typer.Option(help="How often each measurement is taken, all in turn.", min=1, max=100)
+    ] = 5,
+    seconds: Annotated[
+        float, typer.Option(help="About how long each measurement takes.", min=0.01, max=600)
+    ] = 2.0,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Time all steps of the samplers: minutes a round on a CPU."),
+    ] = False,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure training and sampling on this machine, against the article's loops, in turn."""
+    from ddpm_tui import benching
+
+    benching.run(
+        device=device,
+        rounds=rounds,
+        seconds=seconds,
+        full=full,
+        data_dir=data_dir,
+        as_json=as_json,
+    )
 
 
 @data_app.callback(invoke_without_command=True)

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_tui.report import figure
+from ddpm_tui.sanitize import clean
+
 if TYPE_CHECKING:
     from engine.events import Event
     from engine.runs.folder import Run
@@ -117,7 +120,8 @@ def train(
                 status = run.status()
                 print(
                     f"finished: {status.step:,} steps in {(time.monotonic() - started) / 60:.1f} "
-                    f"minutes, loss {status.loss:.4f}, held-out loss {status.eval_loss:.4f}\n"
+                    f"minutes, loss {figure(status.loss)}, "
+                    f"held-out loss {figure(status.eval_loss)}\n"
                     f"next: ddpm-tui sample {run.name}"
                 )
             return True
@@ -126,7 +130,7 @@ def train(
 
 
 def _report(event: Event, bar: Progress, as_json: bool) -> None:
-    from engine.events import CheckpointSaved, Logged, PreviewFrame, PreviewSaved, Started
+    from engine.events import CheckpointSaved, Logged, Notice, PreviewFrame, PreviewSaved, Started
 
     match event:
         case Started():
@@ -143,10 +147,13 @@ def _report(event: Event, bar: Progress, as_json: bool) -> None:
                 f"from step {event.step:,} to {event.total_steps:,}"
             )
         case Logged():
-            note = f"loss {event.loss:.4f}  {event.images_per_second:,.0f} images/s"
+            note = f"loss {figure(event.loss)}  {event.images_per_second:,.0f} images/s"
             bar.update(event.step, note)
             facts = {"event": "log", **vars(event)}
             line = ""
+        case Notice():
+            facts = {"event": "notice", "step": event.step, "message": event.message}
+            line = f"step {event.step:,}: {event.message}"
         case CheckpointSaved():
             facts = {"event": "checkpoint", "step": event.step, "path": str(event.path)}
             facts["eval_loss"] = event.eval_loss
@@ -201,7 +208,12 @@ def sample(
         facts = {"run": run.name, "step": trained.step, "seed": seed, **sampling.model_dump()}
         print(json.dumps({**facts, "png": str(files.png), "gif": str(files.gif)}))
         return
-    print(f"{sampling.num} pictures from {run.name} at step {trained.step:,}, seed {seed}")
+    what = "1 picture" if sampling.num == 1 else f"{sampling.num} pictures"
+    if sampling.prompt:
+        what += f" of {clean(sampling.prompt)}"
+    if sampling.guidance_scale != 1:
+        what += f", guidance {sampling.guidance_scale:g},"
+    print(f"{what} from {run.name} at step {trained.step:,}, seed {seed}")
     print(f"picture  {files.png}\ngif      {files.gif}")
 
 

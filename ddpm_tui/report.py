@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from engine.data import Availability
 
 
+_WIDTH = 100
+_INDENT = 13
+
+
 def age(seconds: float) -> str:
     """A duration in its largest whole unit: 42s, 7m, 3h, 12d."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
@@ -80,7 +84,8 @@ def run_report(facts: Mapping[str, Any]) -> str:
         ("run", facts["name"]),
         ("state", facts["state"] + (f": {facts['reason']}" if facts["reason"] else "")),
         ("data set", facts.get("dataset", "–")),
-        ("preset", f"{facts.get('preset', '–')}, network {facts.get('model', '–')}"),
+        ("preset", facts.get("preset", "–")),
+        ("network", _network(facts["config"])),
         ("step", f"{facts.get('step', 0):,} of {facts.get('total_steps', 0):,}"),
         ("loss", figure(facts.get("loss"))),
         ("held-out", f"{figure(facts.get('eval_loss'))} (EMA weights)"),
@@ -96,15 +101,36 @@ def run_report(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _network(config: Mapping[str, Any]) -> str:
+    """What it is called, what it predicts and what it is told."""
+    model, diffusion = config.get("model", {}), config.get("diffusion", {})
+    text = f"{model.get('name', '–')}, predicts {diffusion.get('prediction_type', 'epsilon')}"
+    return text + (", knows the classes" if model.get("class_conditional") else "")
+
+
 def _config_lines(config: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            inner = "  ".join(f"{name}={clean(str(item))}" for name, item in value.items())
-            lines.append(f"[{key}]  {inner}")
-        else:
-            lines.append(f"{key} = {clean(str(value))}")
+    """A paragraph for each table, wrapped; a setting is never cut in two."""
+    lines = [f"{k} = {_plain(v)}" for k, v in config.items() if not isinstance(v, Mapping)]
+    for key, table in config.items():
+        if not isinstance(table, Mapping):
+            continue
+        line = f"[{key}]".ljust(_INDENT)
+        for name, value in table.items():
+            item = f"{name}={_plain(value)}"
+            if len(line) > _INDENT and len(line) + len(item) > _WIDTH:
+                lines.append(line.rstrip())
+                line = " " * _INDENT
+            line += item + "  "
+        lines.append(line.rstrip())
     return lines
+
+
+def _plain(value: Any) -> str:
+    """A value as TOML writes it, but words without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = clean(str(value))
+    return f'"{text}"' if isinstance(value, str) and (not text or " " in text) else text
 
 
 def data_table(found: Sequence[Availability], default: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
@@ -28,15 +29,57 @@ class DiffusionConfig(Section):
     num_train_timesteps: int = Field(
         1000, ge=2, le=10_000, description="T, the length of the forward process"
     )
-    beta_schedule: Literal["linear", "squaredcos_cap_v2"] = Field(
+    beta_schedule: Literal["linear", "squaredcos_cap_v2", "sigmoid"] = Field(
         "linear", description="noise schedule; squaredcos_cap_v2 is the cosine schedule"
     )
-    beta_start: float = Field(1e-4, gt=0, lt=1, description="linear: β at the first timestep")
-    beta_end: float = Field(0.02, gt=0, lt=1, description="linear: β at the last timestep")
+    beta_start: float = Field(
+        1e-4, gt=0, lt=1, description="linear, sigmoid: β at the first timestep"
+    )
+    beta_end: float = Field(0.02, gt=0, lt=1, description="linear, sigmoid: β at the last timestep")
+    rescale_betas_zero_snr: bool = Field(
+        False, description="rescale the schedule so that nothing of the image is left at T−1"
+    )
+    prediction_type: Literal["epsilon", "sample", "v_prediction"] = Field(
+        "epsilon", description="what the network predicts: the noise, the image or the velocity"
+    )
+
+    @model_validator(mode="after")
+    def _predictable(self) -> Self:
+        if self.beta_start > self.beta_end:
+            raise ValueError(
+                f"beta_start ({self.beta_start:g}) is more than beta_end ({self.beta_end:g})"
+            )
+        # Below 1e-35, √ᾱ at T−1 would soon be 0 in float32, and the steps there 0 / 0.
+        log_signal = self.num_train_timesteps / 2 * _mean_log_alpha(self.beta_start, self.beta_end)
+        if self.beta_schedule != "squaredcos_cap_v2" and log_signal < math.log(1e-35):
+            raise ValueError(
+                f"beta_end ({self.beta_end:g}) is too large for {self.num_train_timesteps} "
+                "timesteps: nothing would be left of the image long before the last one"
+            )
+        if self.rescale_betas_zero_snr and self.prediction_type == "epsilon":
+            raise ValueError(
+                "with rescale_betas_zero_snr x_T is pure noise, and predicting it (epsilon) says "
+                "nothing of the image: use v_prediction or sample"
+            )
+        return self
+
+
+def _mean_log_alpha(beta_start: float, beta_end: float) -> float:
+    """The mean of log(1 − β) over betas spread evenly between the two."""
+    if beta_end - beta_start < 1e-6:
+        return math.log1p(-beta_end)
+    start, end = (-(1 - beta) * math.log1p(-beta) - beta for beta in (beta_start, beta_end))
+    return (end - start) / (beta_end - beta_start)
 
 
 class ModelConfig(Section):
-    name: Literal["unet", "article"] = Field("unet", description="the network")
+    name: Literal["unet", "dit", "article"] = Field("unet", description="the network")
+    class_conditional: bool = Field(
+        False, description="tell the network the class, so that pictures can be asked for by name"
+    )
+    patch_size: int = Field(
+        1, ge=1, le=16, description="unet, dit: fold p×p pixels into channels before the network"
+    )
     block_out_channels: tuple[int, ...] = Field(
         (32, 64, 128), min_length=1, max_length=8, description="unet: width of each level"
     )
@@ -45,11 +88,25 @@ class ModelConfig(Section):
         (2,), description="unet: levels with attention, 0 is full resolution"
     )
     norm_num_groups: int = Field(8, ge=1, description="unet: groups of every GroupNorm")
-    attention_head_dim: int = Field(32, ge=1, description="unet: channels an attention head")
-    dropout: float = Field(0.0, ge=0, lt=1, description="unet: dropout probability")
+    attention_head_dim: int = Field(32, ge=1, description="unet, dit: channels an attention head")
+    dropout: float = Field(0.0, ge=0, lt=1, description="unet, dit: dropout probability")
+    hidden_size: int = Field(192, ge=8, description="dit: width of a token")
+    num_layers: int = Field(6, ge=1, le=64, description="dit: transformer blocks")
 
     @model_validator(mode="after")
     def _widths_divide(self) -> Self:
+        if self.name == "unet":
+            self._check_unet()
+        if self.name == "dit" and self.hidden_size % math.lcm(4, self.attention_head_dim):
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) must be a multiple of 4 and of "
+                f"attention_head_dim ({self.attention_head_dim})"
+            )
+        if self.name == "article" and (self.class_conditional or self.patch_size > 1):
+            raise ValueError("the article's network has neither classes nor patches")
+        return self
+
+    def _check_unet(self) -> None:
         bad = [w for w in self.block_out_channels if w < 2 or w % self.norm_num_groups]
         if bad:
             raise ValueError(
@@ -65,23 +122,36 @@ class ModelConfig(Section):
                 f"attention_head_dim ({self.attention_head_dim}) does not divide the widths "
                 f"{bad}, which have attention"
             )
-        return self
 
 
 class TrainingConfig(Section):
     steps: int = Field(1500, ge=1, le=100_000_000, description="training steps")
-    optimizer: Literal["adam", "adamw"] = Field("adamw", description="optimizer")
+    optimizer: Literal["adam", "adamw", "muon"] = Field(
+        "adamw", description="muon: Muon for the matrices, AdamW for all other weights"
+    )
     lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate")
     lr_warmup_steps: int = Field(100, ge=0, description="steps over which lr rises from 0")
-    lr_schedule: Literal["constant", "cosine"] = Field(
-        "cosine", description="after the warm-up: stay, or fall to 0 by the last step"
+    lr_schedule: Literal["constant", "cosine", "onecycle"] = Field(
+        "cosine",
+        description="constant and cosine (to 0) follow the warm-up; onecycle rises and falls",
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="adamw: decoupled weight decay")
+    loss: Literal["mse", "huber"] = Field("mse", description="error of the prediction")
+    snr_gamma: float = Field(
+        0.0, ge=0, description="min-SNR weighting of the loss, usually 5; 0 is off"
+    )
+    class_dropout: float = Field(
+        0.1, ge=0, lt=1, description="share of images trained without their class, for guidance"
+    )
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="pieces in which a batch goes through the network"
+    )
     max_grad_norm: float = Field(1.0, ge=0, description="clip gradients to this norm; 0 is off")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="EMA of the weights; 0 is off")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto is bf16 where the hardware multiplies it natively"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto is bf16 or fp16 where the hardware multiplies it natively"
     )
+    compile: bool = Field(False, description="torch.compile the network; pays on long GPU runs")
     log_every: int = Field(5, ge=1, description="steps between rows of metrics")
     preview_every: int = Field(100, ge=0, description="steps between sample grids; 0 is off")
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
@@ -92,8 +162,12 @@ class SamplingConfig(Section):
     """How this run draws pictures unless told otherwise."""
 
     num: int = Field(16, ge=1, le=1_000_000, description="pictures")
-    sampler: Literal["ddpm", "ddim"] = Field("ddpm", description="update rule")
-    num_inference_steps: int = Field(1000, ge=1, le=10_000, description="network calls a picture")
+    sampler: Literal["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "heun"] = Field(
+        "ddpm", description="update rule"
+    )
+    num_inference_steps: int = Field(
+        1000, ge=1, le=10_000, description="timesteps visited: a network call each, heun two"
+    )
     variance_type: Literal["fixed_small", "fixed_large"] = Field(
         "fixed_small", description="ddpm: σ² = β̃_t or β_t"
     )
@@ -102,6 +176,18 @@ class SamplingConfig(Section):
         "trailing", description="which timesteps when there are fewer than T"
     )
     clip_sample: bool = Field(True, description="clip the predicted x_0 to [−1, 1]")
+    thresholding: bool = Field(
+        False, description="dynamic thresholding of the predicted x_0 instead of clipping"
+    )
+    dynamic_thresholding_ratio: float = Field(
+        0.995, gt=0, le=1, description="thresholding: quantile of |x_0| that is brought to 1"
+    )
+    prompt: str = Field(
+        "", max_length=500, description="classes by name, as in 0.6 dress + 0.4 coat; empty is all"
+    )
+    guidance_scale: float = Field(
+        1.0, ge=0, le=100, description="classifier-free guidance: 1 is none, 0 ignores the class"
+    )
 
 
 # A preview is drawn every minute or so while training, so it has to be cheap: ddim does in 40
@@ -129,15 +215,41 @@ class RunConfig(Section):
                     f"{name}.num_inference_steps ({sampling.num_inference_steps}) is more than "
                     f"diffusion.num_train_timesteps ({self.diffusion.num_train_timesteps})"
                 )
-        if self.diffusion.beta_start > self.diffusion.beta_end:
-            raise ValueError("diffusion.beta_start is more than diffusion.beta_end")
+            for key in ("prompt", "guidance_scale"):
+                changed = getattr(sampling, key) != SamplingConfig.model_fields[key].default
+                if changed and not self.model.class_conditional:
+                    raise ValueError(
+                        f"{name}.{key} needs a network that was told the classes in training "
+                        "(model.class_conditional)"
+                    )
+            if sampling.sampler == "heun" and self.diffusion.rescale_betas_zero_snr:
+                raise ValueError(
+                    f"{name}.sampler heun cannot start from zero terminal SNR: use ddim or dpmpp_2m"
+                )
         return self
 
 
 ARTICLE_EPOCHS = 20
+# A transformer pays for the square of the number of patches: single pixels are for small images.
+DIT_PATCH_SIZE = 2
+
+# The sections' own defaults are the plain DDPM of Ho et al.; what a preset changes stands here.
+# Why these values: docs/default-network.md.
+DEFAULT: dict[str, dict[str, Any]] = {
+    "diffusion": {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"},
+    "model": {
+        "class_conditional": True,
+        "patch_size": 2,
+        "block_out_channels": (64, 128),
+        "attention_levels": (1,),
+    },
+    "training": {"optimizer": "muon", "lr": 3e-3, "lr_warmup_steps": 50},
+    "sampling": {"sampler": "dpmpp_2m", "num_inference_steps": 20},
+    "preview": {"sampler": "dpmpp_2m", "num_inference_steps": 12},
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
+    "default": DEFAULT,
     # The article's recipe as written: its network, plain Adam, no EMA, no clipping of gradients
     # or x_0, σ² = β_t, float32.
     "article": {
@@ -157,12 +269,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 MODEL_NAMES: tuple[str, ...] = get_args(ModelConfig.model_fields["name"].annotation)
+PREDICTION_NAMES: tuple[str, ...] = get_args(
+    DiffusionConfig.model_fields["prediction_type"].annotation
+)
 BETA_SCHEDULE_NAMES: tuple[str, ...] = get_args(
     DiffusionConfig.model_fields["beta_schedule"].annotation
 )
 
 PRESET_HELP = {
-    "default": "residual U-Net, EMA, cosine learning rate: good pictures in minutes",
+    "default": "residual U-Net, Muon, v-prediction, classes: good pictures in a minute",
     "article": "the article's recipe as written, to measure against: 20 epochs",
 }
 
@@ -196,18 +311,26 @@ def make_config(
                 merged[key] = {**merged.get(key, {}), **value}
             else:
                 merged[key] = value
+    if overrides.get("model", {}).get("name") == "article":
+        # It has neither; an override that asks for one is refused by name.
+        asked = overrides["model"]
+        merged["model"] = {**merged["model"], "class_conditional": False, "patch_size": 1, **asked}
+    if merged.get("model", {}).get("name") == "dit":
+        merged["model"] = {"patch_size": DIT_PATCH_SIZE, **merged["model"]}
     if epochs is None and preset == "article" and "steps" not in merged["training"]:
         epochs = ARTICLE_EPOCHS
     if epochs is not None:
         batch_size = validate({"data": merged.get("data", {})}).data.batch_size
         steps = -(-epochs * dataset_size // batch_size)
         merged["training"] = {**merged.get("training", {}), "steps": steps}
-    # Fewer timesteps than the default number of network calls: visit every timestep instead.
+    # Fewer timesteps than the preset's number of network calls: visit every timestep instead.
     timesteps = merged.get("diffusion", {}).get("num_train_timesteps")
     if isinstance(timesteps, int):
         for key, default in (("sampling", SamplingConfig()), ("preview", PREVIEW_SAMPLING)):
-            calls = min(default.num_inference_steps, timesteps)
-            merged[key] = {"num_inference_steps": calls, **merged.get(key, {})}
+            table = merged.get(key, {})
+            calls = table.get("num_inference_steps", default.num_inference_steps)
+            if "num_inference_steps" not in overrides.get(key, {}):
+                merged[key] = {**table, "num_inference_steps": min(calls, timesteps)}
     if "preview" in merged:
         merged["preview"] = {**PREVIEW_SAMPLING.model_dump(), **merged["preview"]}
     return validate(merged)
@@ -223,12 +346,24 @@ def validate(values: Mapping[str, Any], source: str = "") -> RunConfig:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "config"
+        key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
         where = f" in {source}" if source else ""
         given = f" (given: {first['input']!r})" if first["type"] != "value_error" else ""
-        raise ConfigError(f"{key}{where}: {message}{given}") from None
+        # What concerns several tables names its keys itself.
+        named = f"{key}{where}" if key else source
+        raise ConfigError(f"{named}: {message}{given}" if named else f"{message}{given}") from None
+
+
+def override_sampling(config: RunConfig, overrides: Mapping[str, Any]) -> SamplingConfig:
+    """The run's `[sampling]` table with some fields replaced.
+
+    Raises:
+        ConfigError: a value is out of bounds, or there are more steps than timesteps.
+    """
+    values = {**config.model_dump(), "sampling": {**config.sampling.model_dump(), **overrides}}
+    return validate(values).sampling
 
 
 def to_toml(config: RunConfig) -> str:

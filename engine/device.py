@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
 from engine.errors import DeviceError
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -36,15 +39,57 @@ def resolve_device(name: str = "auto") -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """The dtype of the matrix products under autocast; weights and updates stay float32.
 
-    On a CPU bf16 pays only with AMX tiles; emulated it is slower than float32.
+    auto: bf16 where the hardware multiplies it natively (on a CPU that takes AMX tiles; emulated it
+    is slower than float32), fp16 on older GPUs on which it works, else fp32.
+
+    Raises:
+        DeviceError: the device cannot train in the precision that was asked for.
     """
     if precision == "auto":
-        if device.type == "cuda":
-            native = torch.cuda.get_device_capability(device) >= (8, 0)
-        else:
+        if device.type == "cpu":
             native = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-        return torch.bfloat16 if native else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+            return torch.bfloat16 if native else torch.float32
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            return torch.bfloat16
+        return torch.float16 if trains_in(torch.float16, device) else torch.float32
+    dtype = _DTYPES[precision]
+    if dtype is not torch.float32 and not trains_in(dtype, device):
+        raise DeviceError(
+            f"{describe_device(device)} cannot train in {precision}", "Use precision auto or fp32."
+        )
+    return dtype
+
+
+def trains_in(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a small convolution and a product, there and back, give the right numbers."""
+    x = torch.linspace(-1, 1, 8 * 8 * 8, device=device).reshape(1, 8, 8, 8)
+    kernel = torch.linspace(-0.1, 0.1, 8 * 8 * 3 * 3, device=device).reshape(8, 8, 3, 3)
+
+    def gradient(precise: bool) -> torch.Tensor:
+        leaf = kernel.clone().requires_grad_()
+        with torch.autocast(device.type, dtype=dtype, enabled=not precise):
+            y = F.conv2d(x, leaf, padding=1)
+            y = y.reshape(8, 64) @ y.reshape(8, 64).T
+        return torch.autograd.grad(y.float().mean(), leaf)[0]
+
+    try:
+        exact = gradient(precise=True)
+        error = (gradient(precise=False) - exact).norm() / exact.norm()
+    except RuntimeError:
+        return False
+    return bool(error < 0.05)
+
+
+def memory_format(model_name: str, dtype: torch.dtype, device: torch.device) -> torch.memory_format:
+    """How the weights of a network lie in memory; only what was measured to be faster.
+
+    On one core of a Xeon with AMX, in float32, channels_last takes 12 % off a step of the default
+    U-Net and 17 % off the article's network; in bf16 it adds 2 %. A fixed answer and no timing at
+    the start, since another format rounds differently, and a resume has to go on to the bit.
+    """
+    if model_name in ("unet", "article") and device.type == "cpu" and dtype is torch.float32:
+        return torch.channels_last
+    return torch.contiguous_format
 
 
 def describe_device(device: torch.device) -> str:

@@ -30,14 +30,30 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Logged:
-    """A row went into metrics.jsonl. loss is the mean since the last row."""
+    """A row went into metrics.jsonl.
+
+    Attributes:
+        loss: the mean since the last row, over the steps that were taken; None where all were
+            skipped.
+        grad_norm: of the last step, before clipping; None where it is not finite.
+        skipped: steps since the last row whose loss or gradients were not finite.
+    """
 
     step: int
-    loss: float
+    loss: float | None
     lr: float
-    grad_norm: float
+    grad_norm: float | None
     images_per_second: float
     elapsed: float
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a person should know, such as a step back; also a line of train.log."""
+
+    step: int
+    message: str
 
 
 @dataclass(frozen=True)
@@ -72,4 +88,6 @@ class Finished:
     step: int
 
 
-Event = Started | Stepped | Logged | PreviewFrame | PreviewSaved | CheckpointSaved | Finished
+Event = (
+    Started | Stepped | Logged | Notice | PreviewFrame | PreviewSaved | CheckpointSaved | Finished
+)

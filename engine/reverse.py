@@ -12,11 +12,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from engine.diffusion import predict_x0
-from engine.samplers import SAMPLERS, SamplerOptions
+from engine.diffusion import predict_x0_and_eps
+from engine.samplers import SAMPLERS, Belief, Context, SamplerOptions
 from engine.schedule import NoiseSchedule
 
-# (x_t (N, C, H, W), t (N,) int64) -> predicted noise (N, C, H, W)
+# (x_t (N, C, H, W), t (N,) int64) -> what the network predicts, (N, C, H, W)
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -29,7 +29,7 @@ class ReverseStep:
         num_steps: how many steps there are in all.
         t: the timestep at which the network was asked, T−1 … 0.
         x_t: what the network saw.
-        x0: what it takes the clean image to be, clipped to [−1, 1] when clip_sample is on.
+        x0: what it takes the clean image to be, within the limit if there is one.
         eps: the noise that it sees in x_t.
         prev_sample: the result of the step; of the last step, the finished picture.
     """
@@ -43,6 +43,22 @@ class ReverseStep:
     prev_sample: Tensor
 
 
+def clip_x0(x0: Tensor) -> Tensor:
+    """To the images' range, [−1, 1]."""
+    return x0.clamp(-1, 1)
+
+
+def dynamic_threshold(x0: Tensor, ratio: float) -> Tensor:
+    """Clip each image to a quantile of its own |x_0|, scaled to 1 (Saharia et al. 2022, §2.3).
+
+    Strong guidance drives x_0 out of range; clipping alone would saturate whole areas. A quantile
+    below 1 is taken as 1, so that an image in range stays as it is.
+    """
+    s = torch.quantile(x0.abs().flatten(1), ratio, dim=1).clamp(min=1)
+    s = s.reshape(-1, *[1] * (x0.ndim - 1))
+    return x0.clamp(-s, s) / s
+
+
 def reverse_process(
     denoiser: Denoiser,
     schedule: NoiseSchedule,
@@ -50,31 +66,38 @@ def reverse_process(
     timesteps: Sequence[int],
     draw_noise: Callable[[int], Tensor],
     *,
+    prediction_type: str = "epsilon",
     sampler: str = "ddpm",
     options: SamplerOptions | None = None,
-    clip_sample: bool = True,
+    limit_x0: Callable[[Tensor], Tensor] | None = clip_x0,
 ) -> Iterator[ReverseStep]:
     """Denoise x_T along the timesteps (Ho et al. 2020, algorithm 2, for any sampler and stride).
 
     Args:
-        denoiser: the network in eval mode, or anything that predicts noise.
+        denoiser: the network in eval mode, or anything that predicts.
         x_T: (N, C, H, W) standard normal, or an image noised to timesteps[0].
         timesteps: falling timesteps, see `inference_timesteps`.
         draw_noise: t -> (N, C, H, W) standard normal for the step that leaves t.
+        prediction_type: what the denoiser predicts, see `engine.diffusion`.
         sampler: a key of `SAMPLERS`.
-        clip_sample: clip the predicted x_0 to [−1, 1]; the article does not.
+        limit_x0: keeps the predicted x_0 in range: `clip_x0`, a `dynamic_threshold`, or None, as
+            the article does.
     """
     step = SAMPLERS[sampler]
     options = options or SamplerOptions()
-    x_t = x_T
+
+    def believe(x: Tensor, t: int) -> Belief:
+        output = denoiser(x, torch.full((len(x),), t, device=x.device)).float()
+        x0, eps = predict_x0_and_eps(schedule, prediction_type, x, t, output)
+        return Belief(t, x, limit_x0(x0) if limit_x0 else x0, eps)
+
+    x_t, previous = x_T, None
     for index, t in enumerate(timesteps):
         prev_t = timesteps[index + 1] if index + 1 < len(timesteps) else -1
         # no_grad inside the loop: around a yield it would leak into whoever pulls.
         with torch.no_grad():
-            eps = denoiser(x_t, torch.full((len(x_t),), t, device=x_t.device)).float()
-            x0 = predict_x0(schedule, x_t, t, eps)
-            if clip_sample:
-                x0 = x0.clamp(-1, 1)
-            prev_sample = step(schedule, x_t, x0, eps, t, prev_t, partial(draw_noise, t), options)
-        yield ReverseStep(index, len(timesteps), t, x_t, x0, eps, prev_sample)
-        x_t = prev_sample
+            now = believe(x_t, t)
+            context = Context(previous, believe, partial(draw_noise, t), options)
+            prev_sample = step(schedule, now, prev_t, context)
+        yield ReverseStep(index, len(timesteps), t, x_t, now.x0, now.eps, prev_sample)
+        x_t, previous = prev_sample, now

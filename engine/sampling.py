@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from engine.config import RunConfig, SamplingConfig, validate
+from engine.conditioning import Guided, condition
+from engine.config import RunConfig, SamplingConfig
+from engine.config import override_sampling as override_sampling
 from engine.data.range import to_uint8
 from engine.device import resolve_device
 from engine.errors import CheckpointError
 from engine.images import Pixels, frame_indices, stretch, write_gif, write_png
+from engine.interventions import Descend, Draw
 from engine.models import build_model
-from engine.reverse import Denoiser, ReverseStep, reverse_process
+from engine.reverse import (
+    Denoiser,
+    ReverseStep,
+    clip_x0,
+    dynamic_threshold,
+    reverse_process,
+)
 from engine.rng import sample_noise
 from engine.runs.checkpoint import find_checkpoint
 from engine.runs.folder import Run
@@ -25,12 +38,15 @@ from engine.schedule import NoiseSchedule, inference_timesteps
 
 # Pictures that go through the network together; more only costs memory.
 CHUNK = 64
+# Readable characters of a prompt in a file name.
+_SLUG = 40
 
 
 def draw_samples(
     denoiser: Denoiser,
     schedule: NoiseSchedule,
     sampling: SamplingConfig,
+    prediction_type: str,
     seed: int,
     indices: Sequence[int],
     image_shape: tuple[int, int, int],
@@ -40,21 +56,71 @@ def draw_samples(
     Picture i starts from its own noise and meets its own noise at every t, whatever the other
     indices are: a batch size never changes it.
     """
-    device = schedule.betas.device
-    x_T = sample_noise(seed, "x_T", 0, indices, image_shape, device)
+
+    def draw(purpose: str, t: int) -> Tensor:
+        return sample_noise(seed, purpose, t, indices, image_shape, schedule.betas.device)
+
     timesteps = inference_timesteps(
         schedule.num_train_timesteps, sampling.num_inference_steps, sampling.timestep_spacing
     )
-    return reverse_process(
-        denoiser,
-        schedule,
-        x_T,
-        timesteps,
-        lambda t: sample_noise(seed, "reverse", t, indices, image_shape, device),
-        sampler=sampling.sampler,
-        options=SamplerOptions(sampling.variance_type, sampling.eta),
-        clip_sample=sampling.clip_sample,
-    )
+    descend = make_descent(denoiser, schedule, sampling, prediction_type, draw)
+    return descend(draw("x_T", 0), timesteps, 0)
+
+
+def make_descent(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    sampling: SamplingConfig,
+    prediction_type: str,
+    draw: Draw,
+) -> Descend:
+    """The reverse process with all decided but where it starts and where it goes."""
+
+    def descend(x_t: Tensor, timesteps: Sequence[int], round_number: int) -> Iterator[ReverseStep]:
+        # Round 0 keeps the plain name: a picture is the same whether or not it is intervened on.
+        purpose = f"reverse{round_number or ''}"
+        return reverse_process(
+            denoiser,
+            schedule,
+            x_t,
+            timesteps,
+            partial(draw, purpose),
+            prediction_type=prediction_type,
+            sampler=sampling.sampler,
+            options=SamplerOptions(sampling.variance_type, sampling.eta),
+            limit_x0=x0_limit(sampling),
+        )
+
+    return descend
+
+
+def x0_limit(sampling: SamplingConfig) -> Callable[[Tensor], Tensor] | None:
+    """How the predicted x_0 is kept in range."""
+    if sampling.thresholding:
+        return partial(dynamic_threshold, ratio=sampling.dynamic_thresholding_ratio)
+    return clip_x0 if sampling.clip_sample else None
+
+
+def make_denoiser(
+    model: nn.Module,
+    class_names: Sequence[str],
+    sampling: SamplingConfig,
+    indices: Sequence[int],
+    device: torch.device,
+    *,
+    class_conditional: bool,
+) -> Denoiser:
+    """The network as the reverse process calls it, asked for the prompt's classes.
+
+    Raises:
+        ConfigError: the prompt names no class of the data set.
+    """
+    if not class_conditional:
+        return model
+    names = tuple(class_names)
+    wanted = torch.tensor(list(indices), dtype=torch.int64, device=device)
+    asked = condition(sampling.prompt, names, wanted, sampling.guidance_scale)
+    return Guided(model, len(names), asked)
 
 
 @dataclass(frozen=True)
@@ -66,12 +132,40 @@ class TrainedModel:
     model: nn.Module
     schedule: NoiseSchedule
     image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
     step: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.schedule.betas.device
+
+    def denoiser(self, sampling: SamplingConfig, indices: Sequence[int]) -> Denoiser:
+        """What predicts for the pictures `indices`, with the prompt and guidance of `sampling`.
+
+        Raises:
+            ConfigError: the prompt names no class of the data set.
+        """
+        return make_denoiser(
+            self.model,
+            self.class_names,
+            sampling,
+            indices,
+            self.device,
+            class_conditional=self.config.model.class_conditional,
+        )
 
     def draw(
         self, sampling: SamplingConfig, seed: int, indices: Sequence[int]
     ) -> Iterator[ReverseStep]:
-        return draw_samples(self.model, self.schedule, sampling, seed, indices, self.image_shape)
+        return draw_samples(
+            self.denoiser(sampling, indices),
+            self.schedule,
+            sampling,
+            self.config.diffusion.prediction_type,
+            seed,
+            indices,
+            self.image_shape,
+        )
 
 
 def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> TrainedModel:
@@ -92,8 +186,10 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
     target = resolve_device(device)
     found = find_checkpoint(run, which)
     try:
-        channels, height, width = found.state()["image_shape"]
-        model = build_model(config, (channels, height, width))
+        state = found.state()
+        channels, height, width = state["image_shape"]
+        class_names = tuple(str(name) for name in state["class_names"])
+        model = build_model(config, (channels, height, width), len(class_names))
         model.load_state_dict(load_file(found.weights_path))
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         # torch names every tensor that does not fit, a line each; one says enough.
@@ -102,21 +198,46 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
             f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",
             "Was config.toml changed after the training?",
         ) from None
-    diffusion = config.diffusion
-    schedule = NoiseSchedule.create(
-        diffusion.beta_schedule,
-        diffusion.num_train_timesteps,
-        diffusion.beta_start,
-        diffusion.beta_end,
-    )
     return TrainedModel(
         run,
         config,
         model.to(target).eval().requires_grad_(False),
-        schedule.to(target),
+        NoiseSchedule.of(config.diffusion).to(target),
         (channels, height, width),
+        class_names,
         found.step,
     )
+
+
+def sample_pixels(
+    trained: TrainedModel,
+    sampling: SamplingConfig,
+    seed: int,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Finished pictures in chunks, so that memory does not grow with their number.
+
+    Args:
+        on_step: told (network calls done, network calls in all).
+
+    Yields:
+        uint8 (n, C, H, W) on the CPU, and the labels asked for, int64 (n,), or None where the
+        network knows no classes or the prompt mixes several.
+    """
+    chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
+    total = len(chunks) * sampling.num_inference_steps
+    for number, indices in enumerate(chunks):
+        denoiser = trained.denoiser(sampling, indices)
+        step = None
+        for step in trained.draw(sampling, seed, indices):
+            if on_step:
+                on_step(number * step.num_steps + step.index + 1, total)
+        assert step is not None
+        labels = None
+        if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
+            labels = denoiser.asked.parts[0][0].cpu()
+        yield to_uint8(step.prev_sample).cpu(), labels
 
 
 @dataclass(frozen=True)
@@ -127,24 +248,29 @@ class SampleFiles:
     gif: Path
 
 
-def override_sampling(config: RunConfig, overrides: Mapping[str, Any]) -> SamplingConfig:
-    """The run's `[sampling]` table with some fields replaced.
-
-    Raises:
-        ConfigError: a value is out of bounds, or there are more steps than timesteps.
-    """
-    values = {**config.model_dump(), "sampling": {**config.sampling.model_dump(), **overrides}}
-    return validate(values).sampling
-
-
 def sample_stem(sampling: SamplingConfig, seed: int, step: int, *, stretched: bool = False) -> str:
     """The file name, without its ending, that says how the pictures were made."""
-    kind = sampling.variance_type if sampling.sampler == "ddpm" else f"eta{sampling.eta:g}"
-    stem = (
-        f"{sampling.sampler}-{kind}-{sampling.num_inference_steps}steps"
-        f"-{sampling.num}x-seed{seed}-step{step}"
-    )
-    return stem + ("-stretched" if stretched else "")
+    kinds = {"ddpm": sampling.variance_type, "ddim": f"eta{sampling.eta:g}"}
+    words = [sampling.sampler, kinds.get(sampling.sampler), f"{sampling.num_inference_steps}steps"]
+    if sampling.timestep_spacing != SamplingConfig.model_fields["timestep_spacing"].default:
+        words.append(sampling.timestep_spacing)
+    if sampling.thresholding:
+        words.append(f"thresholding{sampling.dynamic_thresholding_ratio:g}")
+    elif not sampling.clip_sample:
+        words.append("noclip")
+    if sampling.prompt.strip():
+        words.append(_slug(sampling.prompt))
+    if sampling.guidance_scale != 1:
+        words.append(f"guidance{sampling.guidance_scale:g}")
+    words += [f"{sampling.num}x", f"seed{seed}", f"step{step}"]
+    return "-".join(word for word in (*words, "stretched" if stretched else None) if word)
+
+
+def _slug(prompt: str) -> str:
+    """A prompt as a part of a file name: what is safe of it to read, and a hash of the whole."""
+    readable = re.sub(r"[^a-z0-9.]+", "-", prompt.casefold()).strip("-.")[:_SLUG].rstrip("-.")
+    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{readable}-{digest}" if readable else digest
 
 
 def write_samples(

@@ -9,10 +9,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from engine.config import DiffusionConfig
 
 
 def linear_betas(num_train_timesteps: int, beta_start: float, beta_end: float) -> Tensor:
@@ -35,9 +39,25 @@ def squaredcos_cap_v2_betas(num_train_timesteps: int, beta_start: float, beta_en
     return torch.tensor(betas, dtype=torch.float64).clamp(max=0.999)
 
 
+def sigmoid_betas(num_train_timesteps: int, beta_start: float, beta_end: float) -> Tensor:
+    """Betas on a sigmoid from near `beta_start` to near `beta_end` (GeoDiff; Xu et al. 2022)."""
+    ramp = torch.linspace(-6, 6, num_train_timesteps, dtype=torch.float64)
+    return torch.sigmoid(ramp) * (beta_end - beta_start) + beta_start
+
+
+def rescale_zero_terminal_snr(betas: Tensor) -> Tensor:
+    """Betas (T,) with √ᾱ shifted and scaled so that ᾱ_{T−1} = 0 (Lin et al. 2023, algorithm 1)."""
+    root = torch.cumprod(1 - betas, dim=0).sqrt()
+    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+    alphas_cumprod = root**2
+    alphas = torch.cat([alphas_cumprod[:1], alphas_cumprod[1:] / alphas_cumprod[:-1]])
+    return 1 - alphas
+
+
 BETA_SCHEDULES: dict[str, Callable[[int, float, float], Tensor]] = {
     "linear": linear_betas,
     "squaredcos_cap_v2": squaredcos_cap_v2_betas,
+    "sigmoid": sigmoid_betas,
 }
 
 
@@ -49,7 +69,7 @@ class NoiseSchedule:
     and the last steps of the reverse process would be wrong by that much.
 
     Attributes:
-        betas: float64 (T,), each in (0, 1): the variance of the noise added at timestep t.
+        betas: float64 (T,), each in (0, 1]: the variance of the noise added at timestep t.
         alphas_cumprod: float64 (T,): ᾱ_t, the share of the signal's variance left at t.
     """
 
@@ -69,10 +89,23 @@ class NoiseSchedule:
         num_train_timesteps: int,
         beta_start: float = 1e-4,
         beta_end: float = 0.02,
+        *,
+        rescale_betas_zero_snr: bool = False,
     ) -> NoiseSchedule:
         """A schedule by name; the names are the keys of `BETA_SCHEDULES`."""
-        make_betas = BETA_SCHEDULES[beta_schedule]
-        return cls.from_betas(make_betas(num_train_timesteps, beta_start, beta_end))
+        betas = BETA_SCHEDULES[beta_schedule](num_train_timesteps, beta_start, beta_end)
+        return cls.from_betas(rescale_zero_terminal_snr(betas) if rescale_betas_zero_snr else betas)
+
+    @classmethod
+    def of(cls, config: DiffusionConfig) -> NoiseSchedule:
+        """The schedule that a run's `[diffusion]` table describes."""
+        return cls.create(
+            config.beta_schedule,
+            config.num_train_timesteps,
+            config.beta_start,
+            config.beta_end,
+            rescale_betas_zero_snr=config.rescale_betas_zero_snr,
+        )
 
     @property
     def num_train_timesteps(self) -> int:

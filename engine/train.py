@@ -13,37 +13,38 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from engine.config import RunConfig, TrainingConfig
+from engine.batches import Batch, Batches
+from engine.config import RunConfig
 from engine.data.dataset import Dataset, load
 from engine.data.range import to_uint8, to_unit
-from engine.device import describe_device, resolve_device, resolve_precision
-from engine.diffusion import training_loss
+from engine.device import describe_device, memory_format, resolve_device, resolve_precision
 from engine.errors import CheckpointError, RunError
 from engine.events import (
     CheckpointSaved,
     Event,
     Finished,
     Logged,
+    Notice,
     PreviewFrame,
     PreviewSaved,
     Started,
     Stepped,
 )
+from engine.gradients import Gradients, is_out_of_memory, no_memory
 from engine.images import write_png
 from engine.models import build_model
+from engine.optimization import Optimization, ema_decay, learning_rate
 from engine.rng import generator
 from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
 from engine.runs.metrics import append_row, drop_rows_after
-from engine.sampling import draw_samples
+from engine.sampling import draw_samples, make_denoiser
 from engine.schedule import NoiseSchedule
 
 _EVAL_IMAGES = 512
@@ -51,21 +52,14 @@ _EVAL_BATCH = 128
 # A preview that is due is left out while previews take more than this share of the time.
 _PREVIEW_SHARE = 0.1
 _LOSS_SMOOTHING = 0.9
+# More skipped steps in a row than fp16 needs to find its scale (2^16 halved down to 1) mean that
+# the weights are lost. Then: back to the last checkpoint, a bounded number of times.
+_MAX_SKIPPED_IN_A_ROW = 20
+_MAX_ROLLBACKS = 3
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """The learning rate of a step, 0-based: linear warm-up, then constant or half a cosine to 0."""
-    if step < config.lr_warmup_steps:
-        return config.lr * (step + 1) / config.lr_warmup_steps
-    if config.lr_schedule == "constant":
-        return config.lr
-    progress = (step - config.lr_warmup_steps) / max(1, config.steps - config.lr_warmup_steps)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def ema_decay(config: TrainingConfig, step: int) -> float:
-    """The EMA's decay after a step, 1-based: young averages forget fast, up to `ema_decay`."""
-    return min(config.ema_decay, (1 + step) / (10 + step))
+class WeightsLostError(RunError):
+    """The weights are not finite, or give a loss that is not."""
 
 
 class Trainer:
@@ -90,52 +84,56 @@ class Trainer:
         self.dataset: Dataset = load(
             self.config.data.dataset, data_dir=data_dir, device=self.device
         )
-        diffusion = self.config.diffusion
-        self.schedule = NoiseSchedule.create(
-            diffusion.beta_schedule,
-            diffusion.num_train_timesteps,
-            diffusion.beta_start,
-            diffusion.beta_end,
-        ).to(self.device)
+        self.schedule = NoiseSchedule.of(self.config.diffusion).to(self.device)
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.config.seed)
-            self.model = build_model(self.config, self.dataset.image_shape)
-        self.model.to(self.device)
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = self._make_optimizer()
-        use_ema = self.config.training.ema_decay > 0
-        self.ema = copy.deepcopy(self.model).requires_grad_(False) if use_ema else self.model
-
+        training = self.config.training
+        self.model = self._build_model()
+        self.ema = self.model
+        if training.ema_decay > 0:
+            self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.step = 0
         self.elapsed = 0.0
+        self.rollbacks = 0
+        self._skipped_in_a_row = 0
         self._pulled_at = time.perf_counter()
         self._train_seconds = 0.0
         self._logged_at = 0
-        self._losses: list[Tensor] = []
-        self._grad_norm = torch.zeros((), device=self.device)
-        self._permutation: tuple[int, Tensor] = (-1, torch.empty(0))
+        self._notices: list[Notice] = []
+        self.batches = Batches(self.config, self.dataset)
+        self.optimization = Optimization(training, self.model, self.ema, self.dtype)
+        self.optimizer = self.optimization.optimizer
+        self.parameters = self.optimization.parameters
+        self.gradients = Gradients(
+            self.config,
+            self.model,
+            self.schedule,
+            self.dtype,
+            backward=self.optimization.backward,
+            say=self._notice,
+        )
         self._status = Status(
-            state="running",
-            total_steps=self.config.training.steps,
-            device=describe_device(self.device),
+            state="running", total_steps=training.steps, device=describe_device(self.device)
         )
         self._restore()
 
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        config = self.config.training
-        if config.optimizer == "adam":
-            return torch.optim.Adam(self.parameters, lr=config.lr, fused=True)
-        return torch.optim.AdamW(
-            self.parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+    def _build_model(self) -> nn.Module:
+        """The network with the weights that the seed gives it."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            model = build_model(
+                self.config, self.dataset.image_shape, len(self.dataset.class_names)
+            )
+        wanted = memory_format(self.config.model.name, self.dtype, self.device)
+        model.to(self.device)
+        return model.to(memory_format=wanted)
 
     def __iter__(self) -> Iterator[Event]:
         """Train to the end. Owns the run while it lasts.
 
         Raises:
             RunError: another process trains this run, the folder cannot be written, or the loss
-                is no longer finite.
+                is not finite again and again.
+            DeviceError: the memory of the device does not suffice for a single image.
         """
         with self.run.lock():
             self._pulled_at = time.perf_counter()
@@ -148,8 +146,10 @@ class Trainer:
                 self._write_status(state="stopped", reason="stopped by the user")
                 raise
             except BaseException as error:
+                if is_out_of_memory(error):
+                    error = no_memory(self.device, "train and to draw previews")
                 self._write_status(state="failed", reason=str(error) or type(error).__name__)
-                raise
+                raise error
 
     def _train(self) -> Iterator[Event]:
         config = self.config.training
@@ -158,6 +158,7 @@ class Trainer:
         drop_rows_after(self.run.metrics_path, self.step)
         self._write_status(state="running", reason="")
         yield Started(self.step, config.steps, self._status.device, self.dataset.origin, parameters)
+        yield from self._take_notices()
         if self.step == 0 and config.preview_every:
             yield from self.preview()
 
@@ -170,10 +171,14 @@ class Trainer:
             done = self.step == config.steps
             self._train_seconds += time.perf_counter() - started
             # On disk before anybody can stop here, so that no row is left out of a resumed run.
-            logged = self._log() if done or self.step % config.log_every == 0 else None
+            logged = self.log() if done or self.step % config.log_every == 0 else None
             yield Stepped(self.step)
+            yield from self._take_notices()
             if logged is not None:
                 yield logged
+                if self._skipped_in_a_row >= _MAX_SKIPPED_IN_A_ROW:
+                    yield from self._go_back()
+                    continue
 
             now = time.perf_counter()
             affordable = preview_cost <= _PREVIEW_SHARE * (now - preview_ended)
@@ -184,95 +189,89 @@ class Trainer:
                 preview_cost = preview_ended - now
 
             if done or self.step % config.checkpoint_every == 0:
-                yield self.checkpoint()
+                try:
+                    saved = self.checkpoint()
+                except WeightsLostError:
+                    yield from self._go_back()
+                else:
+                    yield saved
 
         self.run.log(f"finished at step {self.step}")
         self._write_status(state="finished")
         yield Finished(self.step)
 
+    # --- One step ------------------------------------------------------------------------------
+    #
+    # Whoever measures may call draw_batch, loss, backward, update, average and log in this order.
+
     def _training_step(self) -> None:
         """One step on a batch; every draw follows from (seed, step). No host synchronisation."""
-        config, seed = self.config.training, self.config.seed
-        x_start = self.dataset.batch(self._batch_indices(self.step))
-        draws = generator(seed, "train", self.step, self.device)
-        t = torch.randint(
-            self.schedule.num_train_timesteps, (len(x_start),), generator=draws, device=self.device
-        )
-        noise = torch.randn(x_start.shape, generator=draws, device=self.device)
+        batch = self.draw_batch(self.step)
+        loss = self.gradients.add(batch)
+        self.update(loss)
+        self.average()
 
-        self.model.train()
-        with self._autocast():
-            loss = training_loss(self.model, self.schedule, x_start, t, noise)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._grad_norm = nn.utils.clip_grad_norm_(
-            self.parameters, config.max_grad_norm or math.inf
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self._losses.append(loss.detach())
+    def draw_batch(self, step: int) -> Batch:
+        """The images of a step, with their timesteps, noise and labels."""
+        return self.batches.draw(step)
 
-        if self.ema is not self.model:
-            # torch's foreach kernel, without AveragedModel, whose counter lives on the device and
-            # makes the host wait at every step.
-            decay = ema_decay(config, self.step + 1)
-            average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-            average(list(self.ema.parameters()), list(self.model.parameters()), None)
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss of a batch, or of a piece of one."""
+        return self.gradients.loss(batch)
 
-    def _batch_indices(self, step: int) -> Tensor:
-        """The images of a step: a stream of permutations, one an epoch, cut into batches."""
-        size, batch_size = len(self.dataset), self.config.data.batch_size
-        position, parts, missing = step * batch_size, [], batch_size
-        while missing:
-            epoch, offset = divmod(position, size)
-            if self._permutation[0] != epoch:
-                draws = generator(self.config.seed, "epoch", epoch)
-                self._permutation = (
-                    epoch,
-                    torch.randperm(size, generator=draws).to(self.device),
-                )
-            part = self._permutation[1][offset : offset + missing]
-            parts.append(part)
-            position, missing = position + len(part), missing - len(part)
-        return torch.cat(parts)
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss to those that are there."""
+        self.optimization.backward(loss)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(
-            self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32
-        )
+    def update(self, loss: Tensor) -> None:
+        """Clip the gradients, move the weights along them, clear them; skip what is not finite."""
+        self.optimization.update(loss, self._lr(self.step))
 
-    def _log(self) -> Logged:
+    def average(self) -> None:
+        """Move the EMA towards the new weights."""
+        self.optimization.average(ema_decay(self.config.training, self.step + 1))
+
+    def _lr(self, step: int) -> float:
+        return learning_rate(self.config.training, step) * 0.5**self.rollbacks
+
+    # --- What is said --------------------------------------------------------------------------
+
+    def log(self) -> Logged:
         """Read the losses back (the only wait for the device), append a row, update the status."""
         started = time.perf_counter()
-        loss = float(torch.stack(self._losses).mean())
-        grad_norm = float(self._grad_norm)
+        tally = self.optimization.tally()
         self._train_seconds += time.perf_counter() - started
         images = (self.step - self._logged_at) * self.config.data.batch_size
         logged = Logged(
             step=self.step,
-            loss=loss,
-            lr=learning_rate(self.config.training, self.step - 1),
-            grad_norm=grad_norm,
+            loss=tally.loss,
+            lr=self._lr(self.step - 1),
+            grad_norm=tally.grad_norm,
             images_per_second=images / max(self._train_seconds, 1e-9),
             elapsed=self.elapsed + time.perf_counter() - self._pulled_at,
+            skipped=tally.skipped,
         )
-        self._losses, self._train_seconds, self._logged_at = [], 0.0, self.step
+        self._skipped_in_a_row = tally.skipped_in_a_row
+        self._train_seconds, self._logged_at = 0.0, self.step
         append_row(self.run.metrics_path, asdict(logged))
-        if not math.isfinite(loss):
-            raise self._diverged()
-        previous = self._status.loss
-        smoothed = (
-            loss if previous is None else _LOSS_SMOOTHING * previous + (1 - _LOSS_SMOOTHING) * loss
-        )
+        if tally.skipped:
+            self._notice(
+                f"skipped {tally.skipped} of {tally.steps} steps: loss or gradients not finite"
+            )
+        smoothed = self._status.loss
+        if tally.loss is not None:
+            kept = 0.0 if smoothed is None else _LOSS_SMOOTHING
+            smoothed = kept * (smoothed or 0.0) + (1 - kept) * tally.loss
         self._write_status(loss=smoothed, images_per_second=logged.images_per_second)
         return logged
 
-    def _diverged(self) -> RunError:
-        return RunError(
-            f"The loss is not finite at step {self.step}",
-            "Try a lower learning rate (--lr) or precision fp32; the last checkpoint is kept.",
-        )
+    def _notice(self, message: str) -> None:
+        self.run.log(message)
+        self._notices.append(Notice(self.step, message))
+
+    def _take_notices(self) -> Iterator[Notice]:
+        while self._notices:
+            yield self._notices.pop(0)
 
     def _write_status(self, **changes: object) -> None:
         self._status = replace(
@@ -290,6 +289,8 @@ class Trainer:
     def unpause(self) -> None:
         self._write_status(state="running")
 
+    # --- What is measured and kept -------------------------------------------------------------
+
     def preview(self) -> Iterator[Event]:
         """Paint the preview grid with the EMA weights, from the same noise every time.
 
@@ -299,14 +300,28 @@ class Trainer:
         shape = self.dataset.image_shape
         self.ema.eval()
 
+        denoiser = make_denoiser(
+            self.ema,
+            self.dataset.class_names,
+            preview,
+            range(preview.num),
+            self.device,
+            class_conditional=self.config.model.class_conditional,
+        )
+
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            with self._autocast():
-                eps: Tensor = self.ema(x_t, t)
-                return eps
+            with self.gradients.autocast():
+                return denoiser(x_t, t)
 
         reverse = None
         for reverse in draw_samples(
-            denoise, self.schedule, preview, self.config.seed, range(preview.num), shape
+            denoise,
+            self.schedule,
+            preview,
+            self.config.diffusion.prediction_type,
+            self.config.seed,
+            range(preview.num),
+            shape,
         ):
             yield PreviewFrame(self.step, reverse)
         assert reverse is not None
@@ -328,29 +343,30 @@ class Trainer:
         t = torch.arange(len(images), device=self.device) * total // len(images)
         noise = torch.randn(images.shape, generator=draws, device=self.device)
         self.ema.eval()
-        losses = []
-        with self._autocast():
-            for chunk in range(0, len(images), _EVAL_BATCH):
-                part = slice(chunk, chunk + _EVAL_BATCH)
-                loss = training_loss(
-                    self.ema, self.schedule, to_unit(images[part]), t[part], noise[part]
-                )
-                losses.append(loss * len(t[part]))
-        return float(torch.stack(losses).sum()) / len(images)
+        labels = self.dataset.test_labels if self.config.model.class_conditional else None
+        whole = Batch(to_unit(images), t, noise, labels, self.step)
+        # No more at a time than training found room for.
+        piece = min(_EVAL_BATCH, max(1, self.config.data.batch_size // self.gradients.pieces))
+        pieces = whole.pieces(-(-len(images) // piece))
+        return float(torch.cat([self.gradients.losses(self.ema, part) for part in pieces]).mean())
 
     def checkpoint(self) -> CheckpointSaved:
         """Publish a checkpoint of this step and remove those that are no longer wanted.
 
         Raises:
-            RunError: the folder cannot be written, or the loss is no longer finite: a resume from
-                here could only fail again.
+            RunError: the folder cannot be written.
+            WeightsLostError: there is nothing finite to keep; a resume from here could only fail.
         """
         eval_loss = self.evaluate()
-        if not math.isfinite(eval_loss):
-            raise self._diverged()
-        tensors = {"model": self.model.state_dict(), "optimizer": self._optimizer_tensors()}
+        tensors = {"model": self.model.state_dict(), "optimizer": self.optimization.tensors()}
         if self.ema is not self.model:
             tensors["ema"] = self.ema.state_dict()
+        values = [value for group in tensors.values() for value in group.values()]
+        if not (math.isfinite(eval_loss) and all(bool(v.isfinite().all()) for v in values)):
+            raise WeightsLostError(
+                f"The weights are not finite at step {self.step:,} and were not saved",
+                f"The last checkpoint is kept; go on from it: ddpm-tui resume {self.run.name}",
+            )
         state = {
             "step": self.step,
             "eval_loss": eval_loss,
@@ -359,6 +375,8 @@ class Trainer:
             "image_shape": self.dataset.image_shape,
             "class_names": self.dataset.class_names,
             "parameters": sum(p.numel() for p in self.model.parameters()),
+            "rollbacks": self.rollbacks,
+            "scaler": self.optimization.scaler.state_dict(),
         }
         saved = checkpoints.save_checkpoint(self.run, self.step, tensors, state)
         checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints)
@@ -366,17 +384,25 @@ class Trainer:
         self._write_status(eval_loss=eval_loss)
         return CheckpointSaved(self.step, saved.path, eval_loss)
 
-    def _optimizer_tensors(self) -> dict[str, Tensor]:
-        state = self.optimizer.state_dict()["state"]
-        return {f"{i}.{key}": value for i, entry in state.items() for key, value in entry.items()}
-
     def _restore(self) -> None:
-        """Go on from the newest checkpoint that verifies, and say so when one did not."""
+        """Go on from the newest checkpoint that verifies, and say so when one did not.
+
+        Without any, a training that has begun starts anew.
+        """
         found, problems = checkpoints.newest_verified(self.run)
         for problem in problems:
-            self.run.log(f"{problem}; going back to an earlier one")
-        if found is None:
-            return
+            self._notice(f"{problem}; going back to an earlier one")
+        if found is not None:
+            self._load(found)
+        elif self.step:
+            fresh = self._build_model().state_dict()
+            self.model.load_state_dict(fresh)
+            self.ema.load_state_dict(fresh)
+            self.optimization.reset()
+            self.step = 0
+            self._status = replace(self._status, loss=None, eval_loss=None)
+
+    def _load(self, found: checkpoints.Checkpoint) -> None:
         from safetensors.torch import load_file
 
         try:
@@ -390,15 +416,39 @@ class Trainer:
                 f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: {reason}",
                 "Was config.toml changed after the training?",
             ) from None
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in load_file(found.path / "optimizer.safetensors").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
-        self.optimizer.load_state_dict(
-            {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
-        )
         saved = found.state()
+        self.optimization.load(
+            load_file(found.path / "optimizer.safetensors"), saved.get("scaler") or {}
+        )
         self.step, self.elapsed = found.step, float(saved["elapsed"])
+        self.rollbacks = int(saved.get("rollbacks", 0))
         self._status = replace(
             self._status, loss=saved.get("loss"), eval_loss=saved.get("eval_loss")
         )
+
+    def _go_back(self) -> Iterator[Event]:
+        """Train on from the last good checkpoint, or from the start, at half the learning rate.
+
+        The checkpoint is written anew, so that a resume keeps the lowered rate.
+
+        Raises:
+            RunError: going back has not helped.
+        """
+        lost_at, rollbacks, elapsed = self.step, self.rollbacks + 1, self.elapsed
+        if rollbacks > _MAX_ROLLBACKS:
+            raise RunError(
+                f"The loss is not finite at step {lost_at:,}, after going back "
+                f"{_MAX_ROLLBACKS} times to a learning rate of {self._lr(lost_at - 1):.2g}",
+                "Train anew with a lower --lr or precision fp32; the last checkpoint is kept.",
+            )
+        self._restore()
+        self.rollbacks, self.elapsed = rollbacks, elapsed
+        self._train_seconds, self._logged_at = 0.0, self.step
+        drop_rows_after(self.run.metrics_path, self.step)
+        self._notice(
+            f"the loss is not finite at step {lost_at:,}: back to step {self.step:,}, at "
+            f"{0.5**rollbacks:g} of the learning rate"
+        )
+        saved = self.checkpoint()
+        yield from self._take_notices()
+        yield saved

@@ -14,12 +14,28 @@ from textual.widgets import Button, Input, Label, Static
 
 from ddpm_tui.sanitize import clean
 from ddpm_tui.widgets.choice import Choice
-from engine.config import BETA_SCHEDULE_NAMES, MODEL_NAMES, PRESET_HELP, RunConfig, make_config
+from engine.config import (
+    BETA_SCHEDULE_NAMES,
+    MODEL_NAMES,
+    PREDICTION_NAMES,
+    PRESET_HELP,
+    RunConfig,
+    make_config,
+)
 from engine.data import SOURCES, available, default_dataset
 from engine.errors import ConfigError, EngineError
 from engine.runs.folder import Run, check_name, create_run
 
 _PRESET_VALUE = "the preset's"
+
+# id, table and key in the config of what is chosen from a few values.
+_CHOICES: tuple[tuple[str, str, str], ...] = (
+    ("model", "model", "name"),
+    ("schedule", "diffusion", "beta_schedule"),
+    ("prediction", "diffusion", "prediction_type"),
+    ("classes", "model", "class_conditional"),
+)
+_TOLD = {"yes": True, "no": False}
 
 # id, label, table and key in the config, type, help. Left empty, the preset decides.
 _NUMBERS: tuple[tuple[str, str, str, str, type, str], ...] = (
@@ -59,6 +75,10 @@ class NewRun(ModalScreen[Run | None]):
                 yield Choice([_PRESET_VALUE, *MODEL_NAMES], id="model")
                 yield Label("noise schedule")
                 yield Choice([_PRESET_VALUE, *BETA_SCHEDULE_NAMES], id="schedule")
+                yield Label("predicts")
+                yield Choice([_PRESET_VALUE, *PREDICTION_NAMES], id="prediction")
+                yield Label("told the class")
+                yield Choice([_PRESET_VALUE, *_TOLD], id="classes")
                 for field, label, _, _, _, hint in _NUMBERS:
                     yield Label(label)
                     yield Input(placeholder=hint, id=field, compact=True)
@@ -85,12 +105,12 @@ class NewRun(ModalScreen[Run | None]):
         Raises:
             ConfigError: names the first field that is wrong.
         """
-        choice = {c.id: c.value for c in self.query(Choice)}
+        choice = {c.id or "": c.value for c in self.query(Choice)}
         tables: dict[str, dict[str, Any]] = {"data": {"dataset": choice["data"]}}
-        if choice["model"] != _PRESET_VALUE:
-            tables["model"] = {"name": choice["model"]}
-        if choice["schedule"] != _PRESET_VALUE:
-            tables["diffusion"] = {"beta_schedule": choice["schedule"]}
+        for field, table, key in _CHOICES:
+            if choice[field] != _PRESET_VALUE:
+                value = choice[field]
+                tables.setdefault(table, {})[key] = _TOLD.get(value, value)
         for field, label, table, key, kind, _ in _NUMBERS:
             if text := self._value(field):
                 tables.setdefault(table, {})[key] = _number(text, kind, label)
@@ -114,21 +134,28 @@ class NewRun(ModalScreen[Run | None]):
             config = self._config()
         except ConfigError as error:
             problem.update(clean(error.message))
+            summary.display = False
             train.disabled = True
             return
         problem.update("")
         train.disabled = False
+        summary.display = True
         summary.update(clean(self._describe(config)))
 
     def _describe(self, config: RunConfig) -> str:
         entry = self._found[config.data.dataset]
         images = config.training.steps * config.data.batch_size
+        told = ", told the class," if config.model.class_conditional else ""
+        # What the preset promises holds for its own network.
+        own = self.query_one("#model", Choice).value == _PRESET_VALUE
         return (
-            f"{PRESET_HELP[config.preset]}.\n"
-            f"{config.model.name} on {entry.name} ({entry.origin}): {config.training.steps:,} "
-            f"steps of {config.data.batch_size} images, {images / entry.train_count:.1f} epochs, "
+            (f"{PRESET_HELP[config.preset]}.\n" if own else "")
+            + f"{config.model.name}{told} on {entry.name} ({entry.origin}): "
+            f"{config.training.steps:,} steps of {config.data.batch_size} images, "
+            f"{images / entry.train_count:.1f} epochs, "
             f"lr {config.training.lr:g}, {config.diffusion.beta_schedule}, "
-            f"T = {config.diffusion.num_train_timesteps}."
+            f"T = {config.diffusion.num_train_timesteps}, "
+            f"predicts {config.diffusion.prediction_type}."
         )
 
     @on(Input.Submitted)
@@ -152,6 +179,8 @@ class NewRun(ModalScreen[Run | None]):
             *("--batch-size", str(config.data.batch_size), "--lr", f"{config.training.lr:g}"),
             *("--beta-schedule", config.diffusion.beta_schedule),
             *("--num-train-timesteps", str(config.diffusion.num_train_timesteps)),
+            *("--prediction-type", config.diffusion.prediction_type),
+            "--class-conditional" if config.model.class_conditional else "--unconditional",
             *("--seed", str(config.seed)),
         ]
 

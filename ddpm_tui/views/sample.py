@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult, RenderResult
-from textual.binding import Binding, BindingType
-from textual.containers import Grid, Horizontal, VerticalScroll
+from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.events import Show
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ddpm_tui import keys
 from ddpm_tui.sanitize import clean
 from ddpm_tui.trajectory import LOOKS, Playhead, Trajectory, memory_needed
 from ddpm_tui.views.base import View, for_display
-from ddpm_tui.widgets.choice import Choice
+from ddpm_tui.views.sampling_settings import DrawSettings, RunOffer, SampleSettings, pictures
 from ddpm_tui.widgets.pacing import output_backlog
 from ddpm_tui.widgets.pixels import PixelGrid
 from ddpm_tui.widgets.timeline import Timeline
 from engine.errors import ConfigError, EngineError
 from engine.images import Pixels, frame_indices
 from engine.runs.checkpoint import list_checkpoints
-from engine.runs.folder import Run, default_runs_dir, list_runs
+from engine.runs.folder import Run, list_runs
 
 if TYPE_CHECKING:
     from engine.config import SamplingConfig
     from engine.sampling import TrainedModel
 
-SAMPLERS: dict[str, dict[str, str]] = {
-    "ddpm fixed_small": {"sampler": "ddpm", "variance_type": "fixed_small"},
-    "ddpm fixed_large": {"sampler": "ddpm", "variance_type": "fixed_large"},
-    "ddim": {"sampler": "ddim"},
-}
-STEPS = (1000, 250, 100, 50, 20)
-NUMBERS = (1, 4, 9, 16, 36, 64)
-# On a CPU the first picture should come in seconds.
-_QUICK_STEPS = 100
 _MEMORY_LIMIT = 1 << 30
 _RUNS_OFFERED = 100
 _TICK = 1 / 15  # seconds
@@ -65,241 +52,6 @@ _TITLES = {
     "eps": "ε · the noise that it sees, −3 … 3",
 }
 _RESULT_TITLE = "the result"
-
-
-# --- Settings ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class RunOffer:
-    """What a run has to draw with.
-
-    Attributes:
-        checkpoints: their steps, oldest first.
-        timesteps: T of its forward process.
-        sampling: how it draws unless told otherwise.
-    """
-
-    run: Run
-    checkpoints: tuple[int, ...]
-    timesteps: int
-    sampling: SamplingConfig
-
-    @classmethod
-    def read(cls, run: Run) -> RunOffer:
-        """Read it from the run folder.
-
-        Raises:
-            RunError: the folder cannot be read.
-            ConfigError: its config is not valid.
-        """
-        config = run.config()
-        steps = tuple(checkpoint.step for checkpoint in list_checkpoints(run))
-        return cls(run, steps, config.diffusion.num_train_timesteps, config.sampling)
-
-    def step_choices(self) -> list[int]:
-        """Numbers of network calls that make sense here, most first."""
-        wanted = {self.timesteps, self.sampling.num_inference_steps, *STEPS}
-        return sorted((steps for steps in wanted if steps <= self.timesteps), reverse=True)
-
-    def number_choices(self) -> list[int]:
-        own = {self.sampling.num} if self.sampling.num <= NUMBERS[-1] else set()
-        return sorted({*NUMBERS, *own})
-
-    def sampler(self) -> str:
-        """The row of `SAMPLERS` that the run draws with."""
-        own = self.sampling.model_dump()
-        return next(name for name, row in SAMPLERS.items() if row.items() <= own.items())
-
-    def defaults(self, *, quick: bool) -> DrawSettings:
-        """The run's own settings; fewer steps where each of them takes its time."""
-        steps = self.sampling.num_inference_steps
-        return DrawSettings(
-            self.run,
-            "best",
-            self.sampler(),
-            min(steps, _QUICK_STEPS) if quick else steps,
-            self.timesteps,
-            min(self.sampling.num, NUMBERS[-1]),
-            0,
-        )
-
-
-@dataclass(frozen=True)
-class DrawSettings:
-    """What to draw.
-
-    Attributes:
-        checkpoint: `best`, `last` or a step number.
-        sampler: a key of `SAMPLERS`.
-        steps: network calls a picture, of `timesteps`, the T of the run.
-        num: how many pictures.
-    """
-
-    run: Run
-    checkpoint: str
-    sampler: str
-    steps: int
-    timesteps: int
-    num: int
-    seed: int
-
-    def overrides(self) -> dict[str, Any]:
-        """Fields of the run's `[sampling]` that these settings replace."""
-        return {
-            **SAMPLERS[self.sampler],
-            "num_inference_steps": self.steps,
-            "num": self.num,
-        }
-
-    def command(self, runs_dir: Path) -> str:
-        """The command line that draws the same."""
-        row = SAMPLERS[self.sampler]
-        words = ["ddpm-tui", "sample", self.run.name, "--sampler", row["sampler"]]
-        if "variance_type" in row:
-            words += ["--variance", row["variance_type"]]
-        words += ["--steps", str(self.steps), "--num", str(self.num), "--seed", str(self.seed)]
-        words += ["--checkpoint", self.checkpoint]
-        if runs_dir != default_runs_dir():
-            words += ["--runs-dir", str(runs_dir)]
-        return shlex.join(words)
-
-
-def pictures(num: int) -> str:
-    return "1 picture" if num == 1 else f"{num} pictures"
-
-
-class SampleSettings(ModalScreen[DrawSettings | None]):
-    """Returns what to draw, or None."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", "Back"),
-        Binding("enter", "draw", "Draw"),
-        Binding("down", "app.focus_next", "Next field", show=False),
-        Binding("up", "app.focus_previous", "Previous field", show=False),
-    ]
-    DEFAULT_CSS = """
-    SampleSettings { align: center middle; }
-    SampleSettings #fields {
-        grid-size: 2; grid-columns: 12 1fr; grid-rows: 1; height: auto;
-    }
-    SampleSettings #summary { height: auto; color: $text-muted; }
-    SampleSettings #problem { height: auto; color: $text-error; display: none; }
-    SampleSettings.-wrong #problem { display: block; }
-    SampleSettings.-wrong #summary { display: none; }
-    SampleSettings .buttons { height: 1; margin-top: 1; }
-    """
-
-    def __init__(self, settings: DrawSettings, runs: Sequence[Run], runs_dir: Path) -> None:
-        super().__init__()
-        self._settings, self._runs_dir = settings, runs_dir
-        self._runs = {run.name: run for run in runs} or {settings.run.name: settings.run}
-        self._offer: RunOffer | None = None
-
-    def compose(self) -> ComposeResult:
-        settings = self._settings
-        with VerticalScroll(classes="dialog form") as dialog:
-            dialog.border_title = "Draw pictures"
-            dialog.border_subtitle = "enter draws · tab ↑ ↓ move · ◂ ▸ choose · esc back"
-            with Grid(id="fields"):
-                yield Label("run")
-                yield Choice(list(self._runs), settings.run.name, id="run")
-                yield Label("checkpoint")
-                yield Choice([settings.checkpoint], id="checkpoint")
-                yield Label("sampler")
-                yield Choice(list(SAMPLERS), settings.sampler, id="sampler")
-                yield Label("steps")
-                yield Choice([str(settings.steps)], id="steps")
-                yield Label("pictures")
-                yield Choice([str(settings.num)], id="num")
-                yield Label("seed")
-                yield Input(str(settings.seed), id="seed", compact=True)
-            yield Static("", id="summary", markup=False)
-            yield Static("", id="problem", markup=False)
-            with Horizontal(classes="buttons"):
-                yield Button("Draw (enter)", variant="primary", id="draw", compact=True)
-                yield Button("Back (esc)", id="back", compact=True)
-
-    def on_mount(self) -> None:
-        self.query_one("#run").focus()
-        self._read_run()
-
-    def _choice(self, field: str) -> Choice:
-        return self.query_one(f"#{field}", Choice)
-
-    @on(Choice.Changed, "#run")
-    def _read_run(self) -> None:
-        """Offer what the chosen run has; values that it has too stay."""
-        self._offer = None
-        run = self._runs[self._choice("run").value]
-        try:
-            offer = RunOffer.read(run)
-        except EngineError as error:
-            self._complain(str(error))
-            return
-        if not offer.checkpoints:
-            self._complain(f"{run.name} has no checkpoint yet")
-            return
-        self._offer = offer
-        checkpoints = ["best", "last", *(str(step) for step in reversed(offer.checkpoints))]
-        self._choice("checkpoint").set_values(checkpoints)
-        self._choice("steps").set_values([str(steps) for steps in offer.step_choices()])
-        self._choice("num").set_values([str(num) for num in offer.number_choices()])
-        self._check()
-
-    def _complain(self, problem: str) -> None:
-        self.add_class("-wrong")
-        self.query_one("#problem", Static).update(clean(problem))
-        self.query_one("#draw", Button).disabled = True
-
-    @on(Choice.Changed, "#checkpoint, #sampler, #steps, #num")
-    @on(Input.Changed)
-    def _check(self) -> None:
-        """Validate while one types; show the command line, or what is wrong."""
-        if self._offer is None:
-            return
-        try:
-            settings = self._read(self._offer)
-        except ConfigError as error:
-            self._complain(error.message)
-            return
-        self.remove_class("-wrong")
-        self.query_one("#summary", Static).update(clean("$ " + settings.command(self._runs_dir)))
-        self.query_one("#draw", Button).disabled = False
-
-    def _read(self, offer: RunOffer) -> DrawSettings:
-        """What the form says.
-
-        Raises:
-            ConfigError: the seed is not one.
-        """
-        seed = self.query_one("#seed", Input).value.strip()
-        if not (seed.isascii() and seed.isdecimal()) or int(seed) >= 2**63:
-            raise ConfigError(f"seed: {seed!r} is not a whole number from 0 to 2^63 − 1")
-        return DrawSettings(
-            offer.run,
-            self._choice("checkpoint").value,
-            self._choice("sampler").value,
-            int(self._choice("steps").value),
-            offer.timesteps,
-            int(self._choice("num").value),
-            int(seed),
-        )
-
-    @on(Input.Submitted)
-    def action_draw(self) -> None:
-        if self._offer is None:
-            return
-        try:
-            self.dismiss(self._read(self._offer))
-        except ConfigError as error:
-            self._complain(error.message)
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "draw":
-            self.action_draw()
-        else:
-            self.dismiss(None)
 
 
 # --- What comes from the threads ---------------------------------------------------------------
@@ -512,6 +264,7 @@ class SampleView(View):
             settings = replace(settings, checkpoint=str(drawn.step))
         parts = (
             settings.run.name,
+            *settings.asked_for(),
             f"checkpoint {checkpoint}",
             settings.sampler,
             f"{settings.steps} of {settings.timesteps} timesteps",

@@ -13,20 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.models.embedding import timestep_embedding
-
-
-class TimestepEmbedding(nn.Module):
-    """Sinusoidal features -> MLP -> the vector that every residual block is told (N, dim)."""
-
-    def __init__(self, in_channels: int, dim: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(in_channels, dim)
-        self.linear_2 = nn.Linear(dim, dim)
-
-    def forward(self, features: Tensor) -> Tensor:
-        out: Tensor = self.linear_2(F.silu(self.linear_1(features)))
-        return out
+from engine.models.embedding import TimestepEmbedding, timestep_embedding
 
 
 class ResnetBlock(nn.Module):
@@ -165,7 +152,10 @@ class MidBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Predicts the noise in x (N, C, H, W) at timesteps t (N,).
+    """Predicts from x (N, C, H, W) at timesteps t (N,), and of class_labels (N,) where it has any.
+
+    With a patch size p above 1 the network works on p×p pixels folded into channels: the first
+    level then has 1/p² of the positions, which is where most of the time goes on small images.
 
     Args:
         in_channels: channels of the images.
@@ -176,6 +166,9 @@ class UNet(nn.Module):
         norm_num_groups: groups of every GroupNorm.
         attention_head_dim: channels of one attention head.
         dropout: probability inside the residual blocks.
+        num_class_embeds: classes that it can be told, with the one that stands for none; None for
+            an unconditional network.
+        patch_size: p.
     """
 
     def __init__(
@@ -187,11 +180,15 @@ class UNet(nn.Module):
         norm_num_groups: int = 8,
         attention_head_dim: int = 32,
         dropout: float = 0.0,
+        num_class_embeds: int | None = None,
+        patch_size: int = 1,
     ) -> None:
         super().__init__()
         widths = tuple(block_out_channels)
         groups, temb_dim = norm_num_groups, widths[0] * 4
-        self.stride = 2 ** (len(widths) - 1)
+        in_channels *= patch_size**2
+        self.patch_size = patch_size
+        self.stride = patch_size * 2 ** (len(widths) - 1)
         self.embedding_dim = widths[0]
 
         def resnet(in_c: int, out_c: int) -> ResnetBlock:
@@ -204,6 +201,8 @@ class UNet(nn.Module):
 
         self.conv_in = nn.Conv2d(in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], temb_dim)
+        if num_class_embeds is not None:
+            self.class_embedding = nn.Embedding(num_class_embeds, temb_dim)
 
         self.down_blocks = nn.ModuleList()
         skip_widths = [widths[0]]
@@ -253,14 +252,16 @@ class UNet(nn.Module):
             for parameter in convolution.parameters():
                 nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """(N, C, H, W), (N,) -> (N, C, H, W)."""
+    def forward(self, x: Tensor, t: Tensor, class_labels: Tensor | None = None) -> Tensor:
+        """(N, C, H, W), (N,), (N,) -> (N, C, H, W)."""
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
         features = timestep_embedding(t, self.embedding_dim)
         temb = self.time_embedding(features)
+        if class_labels is not None:
+            temb = temb + self.class_embedding(class_labels)
 
-        x = self.conv_in(x)
+        x = self.conv_in(F.pixel_unshuffle(x, self.patch_size))
         skips = [x]
         for block in self.down_blocks:
             assert isinstance(block, Level)
@@ -269,5 +270,5 @@ class UNet(nn.Module):
         for block in self.up_blocks:
             assert isinstance(block, Level)
             x = block.up(x, skips, temb)
-        eps: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
-        return eps[..., :height, :width]
+        x = self.conv_out(F.silu(self.conv_norm_out(x)))
+        return F.pixel_shuffle(x, self.patch_size)[..., :height, :width]

@@ -11,7 +11,7 @@ from pathlib import Path
 from engine.runs import io
 
 _POLL_BYTES = 1 << 20
-_COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed")
+_COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed", "skipped")
 
 
 def append_row(path: Path, row: Mapping[str, float | None]) -> None:

@@ -45,10 +45,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     done = run_cli(
         *("train", "--dataset", "fashion-mnist-10k", "--steps", "6", "--batch-size", "8"),
-        *("--num-train-timesteps", "12", "--name", "tiny"),
+        *("--num-train-timesteps", "12", "--name", "tiny", "--unconditional"),
+        *("--set", "sampling.sampler=ddpm"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
     sampled = run_cli("sample", "tiny", "--num", "4", cwd=folder)
     assert sampled.returncode == 0, sampled.stderr
+    return folder / "runs"
+
+
+@pytest.fixture(scope="session")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with `classes`, a small transformer that was told the classes."""
+    folder = tmp_path_factory.mktemp("conditional")
+    done = run_cli(
+        *("train", "--dataset", "fashion-mnist-10k", "--steps", "4", "--batch-size", "8"),
+        *("--model", "dit", "--class-conditional", "--prediction-type", "v_prediction"),
+        *("--num-train-timesteps", "8", "--lr-schedule", "constant", "--precision", "fp32"),
+        *("--set", "model.patch_size=7", "--set", "model.hidden_size=32"),
+        *("--set", "training.loss=huber", "--set", "training.preview_every=0"),
+        *("--set", "sampling.prompt=dress", "--name", "classes"),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
     return folder / "runs"

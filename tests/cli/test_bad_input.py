@@ -30,6 +30,23 @@ TRAIN = ("train", "--dataset", "fashion-mnist-10k")
         ((*TRAIN, "--name", "a/b"), 2, "not a run name"),
         ((*TRAIN, "--device", "tpu"), 1, "device"),
         ((*TRAIN, "--device", "cuda:9"), 1, "cuda:9"),
+        ((*TRAIN, "--set", "training.steps=1", "--epochs", "1"), 2, "exclude each other"),
+        ((*TRAIN, "--set", "training.snr_gama=5"), 2, "Did you mean training.snr_gamma?"),
+        ((*TRAIN, "--set", "training.lr=99"), 2, "training.lr"),
+        ((*TRAIN, "--lr", "0.1", "--set", "training.lr=0.2"), 2, "training.lr is given by --set"),
+        (
+            (*TRAIN, "--unconditional", "--set", "sampling.prompt=dress"),
+            2,
+            "model.class_conditional",
+        ),
+        (
+            (*TRAIN, "--class-conditional", "--set", "preview.prompt=hat"),
+            2,
+            "'hat' in the prompt 'hat' is no class",
+        ),
+        ((*TRAIN, "--class-conditional", "--model", "article"), 2, "neither classes nor patches"),
+        ((*TRAIN, "--prediction-type", "velocity"), 2, "velocity"),
+        (("config", "--preset", "best"), 2, "no preset 'best'"),
         (("train", "--dataset", "imagenet"), 2, "imagenet"),
         (("train", "--dataset", "mnist"), 1, "ddpm-tui data get mnist"),
         ((*TRAIN, "--runs-dir", "/proc/no/runs"), 1, "/proc/no/runs"),
@@ -47,6 +64,37 @@ def test_a_mistake_gets_a_sentence_and_changes_nothing(
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--prompt", "\x1b]0;hat\x07"), "is no class of this data set. The classes are: T-shirt"),
+        (("--prompt", "dress +"), "A class is missing in the prompt 'dress +'"),
+        (("--prompt", "0 dress"), "The weights of the prompt '0 dress' add up to 0"),
+        (("--prompt", "x" * 501), "sampling.prompt: string should have at most 500 characters"),
+        (("--guidance-scale", "-1"), "sampling.guidance_scale"),
+        (("--guidance-scale", "nan"), "sampling.guidance_scale"),
+        (("--sampler", "euler"), "--sampler"),
+    ],
+)
+def test_a_picture_that_cannot_be_asked_for(
+    conditional: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = run_cli("sample", "classes", "--runs-dir", str(conditional), *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_run_without_classes_cannot_be_asked_for_one(trained: Path, tmp_path: Path) -> None:
+    where = ("--runs-dir", str(trained))
+    done = run_cli("sample", "tiny", "--prompt", "dress", *where, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "sampling.prompt needs a network that was told the classes" in done.stderr
 
 
 def test_an_altered_data_file_is_refused(cli: Cli, tmp_path: Path) -> None:

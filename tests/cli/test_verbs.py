@@ -81,6 +81,59 @@ def test_sample_writes_a_grid_and_a_gif_whose_last_frame_is_held(trained: Path) 
     assert durations[-1] > 3 * durations[0]
 
 
+def test_train_takes_any_setting(conditional: Path, tmp_path: Path) -> None:
+    done = run_cli("show", "classes", "--runs-dir", str(conditional), "--json", cwd=tmp_path)
+    config = json.loads(done.stdout)["config"]
+    model, training = config["model"], config["training"]
+    assert (model["name"], model["class_conditional"]) == ("dit", True)
+    assert (model["patch_size"], model["hidden_size"]) == (7, 32)
+    assert config["diffusion"]["prediction_type"] == "v_prediction"
+    assert (training["lr_schedule"], training["precision"]) == ("constant", "fp32")
+    assert (training["loss"], training["preview_every"]) == ("huber", 0)
+    assert config["sampling"]["prompt"] == "dress"
+
+
+def test_show_is_readable_in_a_hundred_columns(conditional: Path, tmp_path: Path) -> None:
+    done = run_cli("show", "classes", "--runs-dir", str(conditional), cwd=tmp_path)
+    assert "network     dit, predicts v_prediction, knows the classes" in done.stdout
+    config = done.stdout.split("\n\n")[1]
+    assert all(len(line) <= 100 for line in config.splitlines())
+    assert "prompt=dress " in config
+    assert 'prompt=""' in config
+
+
+def test_sample_draws_what_is_asked_for(conditional: Path, tmp_path: Path) -> None:
+    done = run_cli(
+        *("sample", "classes", "--num", "2", "--sampler", "dpmpp_2m", "--steps", "3"),
+        *("--prompt", "0.6 T-shirt + 0.4 coat", "--guidance-scale", "3", "--thresholding"),
+        *("--timestep-spacing", "linspace", "--no-clip", "--out", str(tmp_path)),
+        *("--runs-dir", str(conditional), "--json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["prompt"], facts["guidance_scale"]) == ("0.6 T-shirt + 0.4 coat", 3.0)
+    assert (facts["sampler"], facts["timestep_spacing"]) == ("dpmpp_2m", "linspace")
+    assert (facts["clip_sample"], facts["thresholding"]) == (False, True)
+    assert "0.6-t-shirt-0.4-coat-" in Path(facts["png"]).name
+    said = run_cli(
+        *("sample", "classes", "--num", "1", "--steps", "1", "--guidance-scale", "0"),
+        *("--runs-dir", str(conditional)),
+        cwd=tmp_path,
+    )
+    assert "1 picture of dress, guidance 0, from classes at step 4, seed 0" in said.stdout
+
+
+def test_config_lists_every_setting_and_reads_back(cli: Cli) -> None:
+    from engine.config import from_toml
+
+    done = cli("config", "--preset", "article")
+    assert done.returncode == 0, done.stderr
+    assert "snr_gamma = 0.0 # min-SNR weighting" in done.stdout
+    config = from_toml(done.stdout)
+    assert (config.model.name, config.training.optimizer) == ("article", "adam")
+
+
 def test_sample_says_as_json_where_the_files_are(trained: Path, tmp_path: Path) -> None:
     done = run_cli(
         *("sample", "tiny", "--num", "2", "--sampler", "ddim", "--steps", "3", "--seed", "7"),
@@ -158,7 +211,9 @@ def test_data_lists_the_built_in_set_with_its_origin(cli: Cli) -> None:
     assert listed["fashion-mnist-10k"]["train"] == 10_000
 
 
-@pytest.mark.parametrize("verb", ["", "train", "resume", "sample", "forward", "export", "runs"])
+@pytest.mark.parametrize(
+    "verb", ["", "train", "resume", "sample", "forward", "export", "runs", "config"]
+)
 def test_every_verb_has_help(cli: Cli, verb: str) -> None:
     done = cli(*([verb] if verb else []), "--help")
     assert done.returncode == 0

@@ -15,10 +15,17 @@ from engine.config import RunConfig, make_config
 
 ROOT = Path(__file__).parents[2]
 
+# The plain DDPM of Ho et al., whatever the default preset is at present.
 TINY: dict[str, dict[str, Any]] = {
     "data": {"dataset": "fashion-mnist-10k", "batch_size": 8},
-    "diffusion": {"num_train_timesteps": 50},
+    "diffusion": {
+        "num_train_timesteps": 50,
+        "beta_schedule": "linear",
+        "prediction_type": "epsilon",
+    },
     "model": {
+        "class_conditional": False,
+        "patch_size": 1,
         "block_out_channels": (8, 16),
         "norm_num_groups": 4,
         "attention_levels": (),
@@ -26,14 +33,16 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "training": {
         "steps": 6,
+        "optimizer": "adamw",
+        "lr": 1e-3,
         "lr_warmup_steps": 2,
         "precision": "fp32",
         "log_every": 2,
         "preview_every": 0,
         "checkpoint_every": 100,
     },
-    "sampling": {"num": 4},
-    "preview": {"num": 2, "num_inference_steps": 3},
+    "sampling": {"num": 4, "sampler": "ddpm", "num_inference_steps": 50},
+    "preview": {"num": 2, "sampler": "ddim", "num_inference_steps": 3},
 }
 
 TinyConfig = Callable[..., RunConfig]

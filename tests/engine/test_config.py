@@ -23,6 +23,7 @@ from engine.config import (
 )
 from engine.errors import ConfigError
 from engine.models import build_model
+from engine.schedule import NoiseSchedule
 
 
 def refused(error: pytest.ExceptionInfo[ConfigError], *mentions: str) -> None:
@@ -48,7 +49,7 @@ def test_a_preset_is_a_valid_config_and_is_explained(preset) -> None:
     config = make_config(preset, dataset_size=60_000)
     assert config.preset == preset
     assert PRESET_HELP[preset]
-    build_model(config, (1, 28, 28))
+    build_model(config, (1, 28, 28), 10)
 
 
 def test_the_article_preset_is_the_articles_recipe() -> None:
@@ -91,16 +92,27 @@ def test_what_is_asked_for_wins_over_the_preset() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(
-    ("total", "sampling", "preview"), [(1000, 1000, 40), (2000, 1000, 40), (50, 50, 40), (2, 2, 2)]
-)
-def test_fewer_timesteps_than_network_calls_means_all_timesteps(
-    preset, total, sampling, preview
-) -> None:
+@pytest.mark.parametrize("total", [2000, 1000, 50, 15, 2])
+def test_fewer_timesteps_than_network_calls_means_all_timesteps(preset, total) -> None:
+    usual = make_config(preset, dataset_size=100)
     config = make_config(preset, dataset_size=100, diffusion={"num_train_timesteps": total})
-    assert config.sampling.num_inference_steps == sampling
-    assert config.preview.num_inference_steps == preview
-    assert config.preview.sampler == "ddim"
+    for ours, plain in ((config.sampling, usual.sampling), (config.preview, usual.preview)):
+        assert ours.num_inference_steps == min(total, plain.num_inference_steps)
+        assert ours.sampler == plain.sampler
+
+
+def test_the_default_draws_with_few_network_calls_and_the_article_with_all() -> None:
+    default, article = (make_config(preset, dataset_size=100) for preset in ("default", "article"))
+    assert (default.sampling.sampler, default.sampling.num_inference_steps) == ("dpmpp_2m", 20)
+    assert (article.sampling.sampler, article.sampling.num_inference_steps) == ("ddpm", 1000)
+
+
+def test_the_articles_network_needs_no_word_about_classes_and_patches() -> None:
+    model = make_config(dataset_size=100, model={"name": "article"}).model
+    assert (model.class_conditional, model.patch_size) == (False, 1)
+    with pytest.raises(ConfigError) as error:
+        make_config(dataset_size=100, model={"name": "article", "class_conditional": True})
+    refused(error, "neither classes nor patches")
 
 
 def test_network_calls_that_were_asked_for_are_not_changed() -> None:
@@ -110,6 +122,12 @@ def test_network_calls_that_were_asked_for_are_not_changed() -> None:
     with pytest.raises(ConfigError) as error:
         make_config(dataset_size=100, **given)
     refused(error, "sampling.num_inference_steps (51)", "diffusion.num_train_timesteps (50)")
+
+
+def test_a_transformer_works_on_patches_unless_told_otherwise() -> None:
+    given = {"name": "dit"}
+    assert make_config(dataset_size=100, model=given).model.patch_size == 2
+    assert make_config(dataset_size=100, model={**given, "patch_size": 4}).model.patch_size == 4
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -177,10 +195,10 @@ def test_any_config_survives_toml(values) -> None:
         ("data.batch_size", 2.5),
         ("diffusion.num_train_timesteps", 1),
         ("diffusion.num_train_timesteps", 10_001),
-        ("diffusion.beta_schedule", "sigmoid"),
+        ("diffusion.beta_schedule", "karras"),
         ("diffusion.beta_start", 0.0),
         ("diffusion.beta_end", 1.0),
-        ("model.name", "dit"),
+        ("model.name", "vit"),
         ("model.block_out_channels", []),
         ("model.block_out_channels", "wide"),
         ("model.layers_per_block", 0),
@@ -221,7 +239,13 @@ def test_a_value_out_of_bounds_is_refused_by_name(key, value) -> None:
         ("model", {"attention_levels": [-1]}, ["model", "attention_levels"]),
         # 128 channels make twelve heads of ten channels, and eight are left over.
         ("model", {"attention_head_dim": 10}, ["model", "attention_head_dim (10)", "[128]"]),
-        ("diffusion", {"beta_start": 0.5}, ["diffusion.beta_start", "diffusion.beta_end"]),
+        ("diffusion", {"beta_start": 0.5}, ["diffusion", "beta_start (0.5)", "beta_end (0.02)"]),
+        ("diffusion", {"beta_end": 0.5}, ["diffusion", "beta_end (0.5)", "1000 timesteps"]),
+        (
+            "diffusion",
+            {"rescale_betas_zero_snr": True},
+            ["diffusion", "rescale_betas_zero_snr", "epsilon", "use v_prediction or sample"],
+        ),
         ("preview", {"num_inference_steps": 1001}, ["preview.num_inference_steps (1001)"]),
     ],
 )
@@ -229,6 +253,68 @@ def test_values_that_do_not_go_together_are_refused(table, given, mentions) -> N
     with pytest.raises(ConfigError) as error:
         validate({table: given})
     refused(error, *mentions)
+
+
+ZERO_SNR = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+
+
+@pytest.mark.parametrize("table", ["sampling", "preview"])
+def test_a_sampler_that_cannot_start_from_pure_noise_is_refused(table) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate({"diffusion": ZERO_SNR, table: {"sampler": "heun"}})
+    refused(error, f"{table}.sampler", "heun", "zero terminal SNR", "use ddim or dpmpp_2m")
+    for prediction_type in ("v_prediction", "sample"):
+        diffusion = {**ZERO_SNR, "prediction_type": prediction_type}
+        for sampler in ("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde"):
+            validate({"diffusion": diffusion, table: {"sampler": sampler}})
+    validate({table: {"sampler": "heun"}})
+
+
+@pytest.mark.parametrize("table", ["sampling", "preview"])
+def test_more_steps_than_timesteps_are_refused(table) -> None:
+    values = {
+        "diffusion": {"num_train_timesteps": 50},
+        "sampling": {"num_inference_steps": 50},
+        "preview": {"num_inference_steps": 50},
+    }
+    validate(values)
+    values[table] = {"num_inference_steps": 51}
+    with pytest.raises(ConfigError) as error:
+        validate(values)
+    refused(
+        error, f"{table}.num_inference_steps (51)", "more than diffusion.num_train_timesteps (50)"
+    )
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("name", ["linear", "sigmoid", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("total", [2, 50, 1000, 10_000])
+@pytest.mark.parametrize("beta_start", [1e-6, 1e-4, 0.2])
+@pytest.mark.parametrize("beta_end", [1e-4, 0.02, 0.2, 0.3, 0.5, 0.999])
+def test_a_schedule_that_a_config_allows_can_be_computed_with(
+    beta_end, beta_start, total, name, rescale
+) -> None:
+    """Each step between the ends in float32, none of them 0 / 0."""
+    if beta_start > beta_end:
+        return
+    values = {
+        "num_train_timesteps": total,
+        "beta_schedule": name,
+        "beta_start": beta_start,
+        "beta_end": beta_end,
+    }
+    if rescale:
+        values |= ZERO_SNR
+    try:
+        config = make_config(dataset_size=100, diffusion=values).diffusion
+    except ConfigError as error:
+        assert f"beta_end ({beta_end:g}) is too large for {total} timesteps" in str(error)
+        assert total * beta_end > 150
+        return
+    schedule = NoiseSchedule.of(config)
+    before_last = schedule.alphas_cumprod[:-1].sqrt().float()
+    assert (before_last >= torch.finfo(torch.float32).tiny).all()
+    assert ((schedule.betas > 0) & (schedule.betas <= 1)).all()
 
 
 @pytest.mark.parametrize("head_dim", [1, 8, 10, 12, 16, 20, 32, 48, 100])
@@ -249,7 +335,7 @@ def test_a_network_that_a_config_describes_works(widths, head_dim) -> None:
         assert widths[1] % (widths[1] // head_dim) != 0
     else:
         x = torch.zeros(1, 1, 4, 4)
-        assert build_model(config, (1, 4, 4))(x, torch.tensor([3])).shape == x.shape
+        assert build_model(config, (1, 4, 4), 10)(x, torch.tensor([3])).shape == x.shape
 
 
 @pytest.mark.parametrize(
@@ -311,5 +397,5 @@ def test_a_config_does_not_change() -> None:
 def test_the_articles_network_refuses_other_images() -> None:
     config = make_config("article", dataset_size=60_000)
     with pytest.raises(ConfigError) as error:
-        build_model(config, (3, 32, 32))
+        build_model(config, (3, 32, 32), 10)
     refused(error, "(1, 28, 28)", "(3, 32, 32)", "unet")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.runs.metrics import Metrics, append_row, drop_rows_after, tail_losses
 
-COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed")
+COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed", "skipped")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -38,6 +39,10 @@ SAMPLINGS = {
     ),
     "ddim": SamplingConfig(sampler="ddim", num_inference_steps=10),
     "ddim, eta": SamplingConfig(sampler="ddim", num_inference_steps=10, eta=0.7),
+    "dpmpp_2m": SamplingConfig(sampler="dpmpp_2m", num_inference_steps=10),
+    "dpmpp_2m_sde": SamplingConfig(sampler="dpmpp_2m_sde", num_inference_steps=10),
+    "heun": SamplingConfig(sampler="heun", num_inference_steps=10),
+    "thresholding": SamplingConfig(num_inference_steps=10, thresholding=True),
 }
 
 
@@ -106,15 +111,31 @@ def test_settings_reach_the_reverse_process(trained) -> None:
     assert not torch.allclose(small, large, atol=0.01)
     free = draw(trained, SAMPLINGS["ddpm"].model_copy(update={"clip_sample": False}), 0, [0])
     assert float(small.abs().max()) <= 1 < float(free.abs().max())
-    still, noisy = (draw(trained, SAMPLINGS[name], 0, [0]) for name in list(SAMPLINGS)[2:])
+    still, noisy = (draw(trained, SAMPLINGS[name], 0, [0]) for name in list(SAMPLINGS)[2:4])
     assert not torch.allclose(still, noisy, atol=0.01)
 
 
-def test_any_denoiser_can_be_drawn_from() -> None:
+def test_what_keeps_x0_in_range_is_a_setting(trained) -> None:
+    limits = [{}, {"thresholding": True}, {"thresholding": True, "dynamic_thresholding_ratio": 0.5}]
+    base = SamplingConfig(num_inference_steps=7)
+    x0s = []
+    for limit in limits:
+        first = next(trained.draw(base.model_copy(update=limit), 0, [0]))
+        x0s.append(first.x0)
+        assert float(first.x0.abs().max()) == 1
+    assert float((x0s[0] - x0s[1]).abs().max()) > 0.01
+    assert float((x0s[1] - x0s[2]).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+def test_any_denoiser_can_be_drawn_from(prediction_type) -> None:
     schedule = NoiseSchedule.create("linear", 50)
     sampling = SamplingConfig(num_inference_steps=5, clip_sample=False)
-    *_, last = draw_samples(lambda x_t, _: x_t, schedule, sampling, 0, range(2), (3, 5, 4))
+    *_, last = draw_samples(
+        lambda x_t, _: x_t, schedule, sampling, prediction_type, 0, range(2), (3, 5, 4)
+    )
     assert last.prev_sample.shape == (2, 3, 5, 4)
+    assert last.prev_sample.isfinite().all()
 
 
 # --- loading ---
@@ -224,6 +245,38 @@ def test_a_file_name_says_how_the_pictures_were_made() -> None:
     assert sample_stem(ddpm, 0, 500) == "ddpm-fixed_small-1000steps-4x-seed0-step500"
     assert sample_stem(ddim, 7, 1500) == "ddim-eta0-50steps-16x-seed7-step1500"
     assert sample_stem(ddpm, 0, 500, stretched=True).endswith("-step500-stretched")
+
+
+def test_settings_that_change_a_picture_change_the_file_name() -> None:
+    base = SamplingConfig(sampler="dpmpp_2m", num_inference_steps=20)
+    others = [
+        {"timestep_spacing": "leading"},
+        {"clip_sample": False},
+        {"thresholding": True},
+        {"thresholding": True, "dynamic_thresholding_ratio": 0.9},
+        {"prompt": "dress"},
+        {"prompt": "Dress"},
+        {"prompt": "0.6 dress + 0.4 coat"},
+        {"prompt": "0.6 dress + 0.4 coat + " + "0.1 ankle boot + " * 9 + "bag"},
+        {"prompt": "0.6 dress + 0.4 coat + " + "0.1 ankle boot + " * 9 + "top"},
+        {"prompt": "鞋"},
+        {"prompt": "靴"},
+        {"prompt": "../../etc\x1b[2J\x00"},
+        {"prompt": "dress", "guidance_scale": 3.0},
+        {"guidance_scale": 0.0},
+        {"guidance_scale": 7.5},
+    ]
+    stems = [sample_stem(base.model_copy(update=other), 0, 5) for other in ({}, *others)]
+    assert stems[0] == "dpmpp_2m-20steps-16x-seed0-step5"
+    assert len(set(stems)) == len(stems)
+    for stem in stems:
+        assert re.fullmatch(r"[a-z0-9._-]+", stem), stem
+        assert ".." not in stem
+        assert len(stem) < 150
+        assert stem.endswith("-step5"), "an export looks for it"
+    assert "-0.6-dress-0.4-coat-" in stems[7]
+    assert stems[13].startswith("dpmpp_2m-20steps-dress-")
+    assert "-guidance3-" in stems[13]
 
 
 def test_a_png_of_the_pictures_and_a_gif_of_their_making(run: Run) -> None:

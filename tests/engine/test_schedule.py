@@ -6,9 +6,16 @@ from itertools import pairwise
 
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr as diffusers_rescale
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
-from engine.schedule import BETA_SCHEDULES, NoiseSchedule, inference_timesteps
+from engine.config import DiffusionConfig
+from engine.schedule import (
+    BETA_SCHEDULES,
+    NoiseSchedule,
+    inference_timesteps,
+    rescale_zero_terminal_snr,
+)
 
 SPACINGS = ("leading", "linspace", "trailing")
 SCHEDULES = sorted(BETA_SCHEDULES)
@@ -27,11 +34,20 @@ def test_a_schedule_is_that_of_diffusers(name, total) -> None:
     torch.testing.assert_close(ours.alphas_cumprod.float(), theirs.alphas_cumprod)
 
 
-def test_the_ends_of_the_linear_schedule_are_settings() -> None:
-    schedule = NoiseSchedule.create("linear", 200, 0.001, 0.3)
-    assert schedule.betas[[0, -1]].tolist() == pytest.approx([0.001, 0.3])
-    theirs = DDPMScheduler(200, beta_start=0.001, beta_end=0.3)
+@pytest.mark.parametrize("name", ["linear", "sigmoid"])
+def test_the_ends_of_a_schedule_are_settings(name) -> None:
+    schedule = NoiseSchedule.create(name, 200, 0.001, 0.3)
+    # A sigmoid begins and ends a 1/400 of the way from its ends.
+    off = 0.299 / 400 if name == "sigmoid" else 1e-9
+    assert schedule.betas[[0, -1]].tolist() == pytest.approx([0.001, 0.3], abs=off)
+    theirs = DDPMScheduler(200, beta_start=0.001, beta_end=0.3, beta_schedule=name)
+    torch.testing.assert_close(schedule.betas.float(), theirs.betas, rtol=1e-6, atol=0)
     torch.testing.assert_close(schedule.alphas_cumprod.float(), theirs.alphas_cumprod)
+
+
+def test_the_ends_have_no_say_in_the_cosine_schedule() -> None:
+    one, other = (NoiseSchedule.create("squaredcos_cap_v2", 50, *ends) for ends in ((), (0.1, 0.2)))
+    assert torch.equal(one.betas, other.betas)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -53,10 +69,58 @@ def test_the_cosine_schedule_follows_its_formula_up_to_the_cap() -> None:
     assert schedule.betas[-1] == 0.999, "where the formula would leave nothing at all"
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("total", [2, 50, 1000])
+def test_rescaling_to_zero_terminal_snr_is_that_of_diffusers(name, total) -> None:
+    betas = NoiseSchedule.create(name, total).betas
+    # Theirs works in place and in whatever precision it is given.
+    torch.testing.assert_close(
+        rescale_zero_terminal_snr(betas), diffusers_rescale(betas.clone()), rtol=0, atol=1e-12
+    )
+    theirs = DDPMScheduler(
+        total, beta_start=1e-4, beta_end=0.02, beta_schedule=name, rescale_betas_zero_snr=True
+    )
+    ours = NoiseSchedule.create(name, total, rescale_betas_zero_snr=True)
+    torch.testing.assert_close(
+        ours.alphas_cumprod.float(), theirs.alphas_cumprod, rtol=1e-4, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_zero_terminal_snr_leaves_nothing_and_changes_the_rest_little(name) -> None:
+    plain = NoiseSchedule.create(name, 1000)
+    schedule = NoiseSchedule.create(name, 1000, rescale_betas_zero_snr=True)
+    assert schedule.alphas_cumprod[-1] == schedule.snr[-1] == 0
+    assert schedule.betas[-1] == schedule.noise_level[-1] == 1
+    assert (schedule.betas > 0).all()
+    assert (schedule.alphas_cumprod.diff() < 0).all()
+    assert float(schedule.alphas_cumprod[0]) == pytest.approx(float(plain.alphas_cumprod[0]))
+    moved = schedule.alphas_cumprod.sqrt() - plain.alphas_cumprod.sqrt()
+    assert float(moved.abs().max()) <= float(plain.alphas_cumprod[-1].sqrt()) + 1e-12
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_of_a_config(name, rescale) -> None:
+    config = DiffusionConfig(
+        beta_schedule=name,
+        num_train_timesteps=70,
+        beta_start=0.003,
+        beta_end=0.2,
+        rescale_betas_zero_snr=rescale,
+        prediction_type="v_prediction",
+    )
+    expected = BETA_SCHEDULES[name](70, 0.003, 0.2)
+    if rescale:
+        expected = rescale_zero_terminal_snr(expected)
+    assert torch.equal(NoiseSchedule.of(config).betas, expected)
+
+
 def test_snr() -> None:
-    schedule = NoiseSchedule.from_betas(torch.tensor([0.2, 0.75], dtype=torch.float64))
-    assert schedule.alphas_cumprod.tolist() == pytest.approx([0.8, 0.2])
-    assert schedule.snr.tolist() == pytest.approx([4, 0.25])
+    schedule = NoiseSchedule.from_betas(torch.tensor([0.2, 0.75, 1.0], dtype=torch.float64))
+    assert schedule.alphas_cumprod.tolist() == pytest.approx([0.8, 0.2, 0])
+    assert schedule.snr.tolist() == pytest.approx([4, 0.25, 0])
+    assert schedule.noise_level.tolist() == pytest.approx([0.2**0.5, 0.8**0.5, 1])
 
 
 def test_the_timestep_before_the_first_is_the_clean_image() -> None:

@@ -102,8 +102,8 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
         terminal.press(TAB)
         while "fashion-mnist-10k" not in terminal.text():
             terminal.press(RIGHT)  # the next data set on this machine
-        terminal.press(TAB, RIGHT, RIGHT)  # network: unet, then article
-        terminal.press(TAB, TAB, "1", "2")  # over the schedule to steps
+        terminal.press(TAB, RIGHT, RIGHT, RIGHT)  # network: unet, dit, then article
+        terminal.press(TAB, TAB, TAB, TAB, "1", "2")  # over schedule, target and classes to steps
         terminal.press(TAB, "4", TAB, TAB, "2", "0")  # batch size, over lr to T
         terminal.wait_for("article on fashion-mnist-10k")
         terminal.wait_for("12 steps of 4")

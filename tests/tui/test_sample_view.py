@@ -6,23 +6,28 @@ import re
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.cli import app as cli
 from ddpm_tui.trajectory import Trajectory
-from ddpm_tui.views.sample import Readout, RunOffer, SampleSettings, SampleView
+from ddpm_tui.views.sample import Readout, SampleView
+from ddpm_tui.views.sampling_settings import RANGES, SAMPLERS, RunOffer, SampleSettings
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.pixels import PixelGrid
 from ddpm_tui.widgets.timeline import Timeline
-from engine.config import make_config
+from engine.config import SamplingConfig, make_config, override_sampling
+from engine.errors import ConfigError
 from engine.images import read_png
 from engine.reverse import ReverseStep
 from engine.runs.folder import Run, create_run
@@ -109,8 +114,8 @@ async def test_it_offers_quick_settings_on_a_cpu(tiny_runs: Path) -> None:
         await open_view(pilot)
         settings = text_of(app, "#settings")
     assert "tiny · checkpoint best · ddpm fixed_small · 20 of 20 timesteps" in settings
-    config = make_config(dataset_size=10_000)
-    slow = RunOffer(Run(tiny_runs / "tiny"), (3,), 1000, config.sampling)
+    config = make_config(dataset_size=10_000, sampling={"num_inference_steps": 1000})
+    slow = RunOffer(Run(tiny_runs / "tiny"), (3,), config)
     assert slow.defaults(quick=True).steps == 100
     assert slow.defaults(quick=False).steps == 1000
 
@@ -223,7 +228,7 @@ async def test_an_idle_screen_does_not_tick(tiny_runs: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await draw(pilot)
         assert not view(app)._timer._active.is_set()
-        await pilot.press("home", "space")
+        await pilot.press(*["minus"] * 9, "home", "space")  # slowly, or it may end meanwhile
         assert view(app)._timer._active.is_set()
         sample = view(app)
         await pilot.press("1")
@@ -370,6 +375,126 @@ async def test_saving_writes_what_the_shown_command_writes(tiny_runs: Path, tmp_
     assert about == their_about
     assert (ours == theirs).all()
     assert gif.read_bytes() == (tmp_path / "again" / gif.name).read_bytes()
+
+
+async def test_the_form_of_a_run_without_classes_asks_for_none(tiny_runs: Path) -> None:
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_view(pilot)
+        await pilot.press("o")
+        assert isinstance(app.screen, SampleSettings)
+        assert not any(widget.display for widget in app.screen.query(".asked"))
+        assert app.screen.query_one("#range", Choice).display
+
+
+async def test_pictures_are_asked_for_by_name(class_runs: Path) -> None:
+    app = Workbench(class_runs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_view(pilot)
+        await pilot.press("o")
+        form = app.screen
+        assert isinstance(form, SampleSettings)
+        for widget in form.query(".asked, #draw"):
+            assert widget.display
+            assert widget.region.bottom <= 23, "nothing is below the dialog's edge"
+        form.query_one("#prompt", Input).focus()
+        problem = form.query_one("#problem", Static)
+        await pilot.press(*"0.6 hat")
+        assert "'0.6 hat' in the prompt" in str(problem.render())
+        assert "Ankle boot" in str(problem.render())
+        assert form.query_one("#draw", Button).disabled
+        await pilot.press(*["backspace"] * 3, *"dress + 0.4 coat")
+        assert not form.query_one("#draw", Button).disabled
+        assert "--prompt '0.6 dress + 0.4 coat'" in str(form.query_one("#summary", Static).render())
+        await pilot.press("down", "backspace", "x")
+        assert "guidance: 'x' is not a number" in str(problem.render())
+        await pilot.press("backspace", *"101")
+        assert "sampling.guidance_scale" in str(problem.render())
+        await pilot.press("backspace", "backspace", *".5", "enter")
+        await until(lambda: isinstance(app.screen, SampleView) and done(app), pilot)
+        drawn = view(app)._drawn
+        assert drawn is not None
+        assert (drawn.sampling.prompt, drawn.sampling.guidance_scale) == (
+            "0.6 dress + 0.4 coat",
+            1.5,
+        )
+
+
+async def test_what_was_asked_for_is_told_and_its_command_draws_the_same(
+    class_runs: Path, tmp_path: Path
+) -> None:
+    app = Workbench(class_runs)
+    async with app.run_test(size=(200, 60), notifications=True) as pilot:
+        await open_view(pilot)
+        await pilot.press("o")
+        form = app.screen
+        form.query_one("#sampler", Choice).value = "dpmpp_2m_sde"
+        form.query_one("#range", Choice).value = "free"
+        form.query_one("#prompt", Input).value = "ankle boot"
+        form.query_one("#guidance", Input).value = "2.5"
+        form.query_one("#seed", Input).focus()
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, SampleView) and done(app), pilot)
+        assert text_of(app, "#settings").startswith("classes · ankle boot · guidance 2.5 · ")
+        command = text_of(app, "#command")
+        await pilot.press("w")
+        await until(lambda: any(n.title == "Saved" for n in app._notifications), pilot)
+    png = next((class_runs / "classes" / "samples").glob("*.png"))
+    words = shlex.split(command.removeprefix("$ "))[1:]
+    written = CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "again")])
+    assert written.exit_code == 0, written.output
+    ours, about = read_png(png)
+    theirs, their_about = read_png(tmp_path / "again" / png.name)
+    assert about == their_about
+    assert (about["prompt"], about["guidance_scale"]) == ("ankle boot", 2.5)
+    assert not about["clip_sample"]
+    assert (ours == theirs).all()
+
+
+def test_every_sampler_and_range_of_the_config_is_offered(tiny_runs: Path) -> None:
+    fields = SamplingConfig.model_fields
+    assert {row["sampler"] for row in SAMPLERS.values()} == set(
+        get_args(fields["sampler"].annotation)
+    )
+    variances = {row["variance_type"] for row in SAMPLERS.values() if row["sampler"] == "ddpm"}
+    assert variances == set(get_args(fields["variance_type"].annotation))
+    config = make_config(dataset_size=10_000, diffusion={"num_train_timesteps": 20})
+    offer = RunOffer(Run(tiny_runs / "tiny"), (3,), config)
+    settings = offer.defaults(quick=True)
+    options = {param.name: param for param in get_command(cli).commands["sample"].params}
+    for name, (own, words) in RANGES.items():
+        asked = replace(settings, range=name)
+        offer.check(asked)
+        sampling = override_sampling(config, asked.overrides())
+        assert own.items() <= sampling.model_dump().items()
+        assert set(words) <= {w for p in options.values() for w in (*p.opts, *p.secondary_opts)}
+        assert (words[0] in asked.command(tiny_runs)) == (name != settings.range)
+    for name in SAMPLERS:
+        offer.check(replace(settings, sampler=name))
+
+
+def test_a_run_that_cannot_be_drawn_so_says_why(tiny_runs: Path) -> None:
+    values = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    config = make_config(dataset_size=10_000, diffusion=values, model={"class_conditional": False})
+    offer = RunOffer(Run(tiny_runs / "tiny"), (3,), config)
+    with pytest.raises(ConfigError, match="heun"):
+        offer.check(replace(offer.defaults(quick=True), sampler="heun"))
+    with pytest.raises(ConfigError, match="needs a network that was told the classes"):
+        offer.check(replace(offer.defaults(quick=True), prompt="dress"))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+async def test_every_sampler_draws(tiny_runs: Path, sampler: str) -> None:
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_view(pilot)
+        await pilot.press("o")
+        app.screen.query_one("#sampler", Choice).value = sampler
+        await pilot.press("down", "down", "enter")
+        await until(lambda: isinstance(app.screen, SampleView) and done(app), pilot)
+        kept = trajectory(app)
+        assert kept is not None and kept.num_steps == 20
+        assert sampler in text_of(app, "#settings")
 
 
 async def test_a_damaged_checkpoint_is_told_in_place(tiny_runs: Path) -> None:

@@ -22,6 +22,7 @@ from ddpm_tui.views.train import Facts, TrainView
 from ddpm_tui.widgets.chart import LineChart
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.pixels import PixelGrid
+from engine.runs.folder import Run
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -137,6 +138,34 @@ async def test_the_form_says_what_is_wrong_while_one_types(tmp_path: Path) -> No
         await pilot.press("escape")
         assert isinstance(app.screen, RunsView)
     assert not (tmp_path / "runs").exists()
+
+
+async def test_the_form_chooses_network_prediction_and_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Workbench(tmp_path / "runs")
+    monkeypatch.setattr(app, "start_training", lambda _: None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill_small_run(pilot, "5")
+        form = app.screen
+        problem = form.query_one("#problem", Static)
+        form.query_one("#classes", Choice).value = "yes"
+        await until(lambda: "neither classes nor patches" in str(problem.render()), pilot)
+        form.query_one("#model", Choice).value = "dit"
+        form.query_one("#prediction", Choice).value = "v_prediction"
+        await until(lambda: str(problem.render()) == "", pilot)
+        summary = str(form.query_one("#summary", Static).render())
+        assert "dit, told the class, on fashion-mnist-10k" in summary
+        assert "predicts v_prediction" in summary
+        await pilot.press("enter")
+    run = Run(tmp_path / "runs" / "run1")
+    config = run.config()
+    assert (config.model.name, config.model.class_conditional) == ("dit", True)
+    assert config.model.patch_size == 2
+    assert config.diffusion.prediction_type == "v_prediction"
+    command = json.loads((run.path / "env.json").read_text())["command"]
+    assert command[command.index("--prediction-type") + 1] == "v_prediction"
+    assert "--class-conditional" in command
 
 
 async def test_quitting_with_a_training_asks_first_and_saves(tmp_path: Path) -> None:
