@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_tui.headless import progress
-from ddpm_tui.report import _table
+from ddpm_tui.report import table
 
 if TYPE_CHECKING:
     from engine.bench.suite import BenchReport, SamplingSpeed
@@ -100,7 +100,7 @@ def _training(report: BenchReport) -> str:
         for row in report.training
     ]
     header = ["NETWORK", "TRAINING", "BATCH", "PRECISION", "IMAGES/S", "MIN–MAX", "× ARTICLE'S"]
-    return _table(header, rows, right={2, 4, 5, 6})
+    return table(header, rows, right={2, 4, 5, 6})
 
 
 def _sampling(report: BenchReport) -> str:
@@ -117,7 +117,7 @@ def _sampling(report: BenchReport) -> str:
     ]
     pictures = report.sampling[0].pictures
     header = ["NETWORK", f"{pictures} PICTURES", "RULE", "STEPS TIMED", "SECONDS", "MIN–MAX"]
-    return _table([*header, "× ARTICLE'S"], rows, right={3, 4, 5, 6})
+    return table([*header, "× ARTICLE'S"], rows, right={3, 4, 5, 6})
 
 
 def _seconds(row: SamplingSpeed) -> tuple[str, str]:
@@ -139,7 +139,7 @@ def _phases(report: BenchReport) -> str:
         for row in report.phases
     ]
     header = ["OUR STEP, MS", *(name.upper() for name in PHASES), "SUM", "MIN–MAX"]
-    return _table(header, rows, right=set(range(1, len(header))))
+    return table(header, rows, right=set(range(1, len(header))))
 
 
 def _efficiency(report: BenchReport) -> str:
@@ -157,7 +157,7 @@ def _efficiency(report: BenchReport) -> str:
     ]
     header = ["OUR TRAINING", "PRECISION", "GFLOP/STEP", "GFLOP/S", "MATMUL PEAK", "AT N", "SHARE"]
     return (
-        _table(header, rows, right={2, 3, 4, 5, 6})
+        table(header, rows, right={2, 3, 4, 5, 6})
         + "\nGFLOP: matrix products and convolutions, forward and backward"
         + "\nMATMUL PEAK: GFLOP/s of the fastest product of two N × N matrices"
     )

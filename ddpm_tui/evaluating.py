@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_tui.headless import Progress, progress
-from ddpm_tui.report import _table
+from ddpm_tui.report import table
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -135,7 +135,7 @@ def _figures_table(values: Mapping[str, Any]) -> str:
     for name, value, real in others:
         blank = [""] * (len(sets) - 1)
         rows.append([name, short(value), *blank, short(real), ratio(value, real)])
-    return _table(header, rows, right=set(range(1, len(header))))
+    return table(header, rows, right=set(range(1, len(header))))
 
 
 def _class_table(values: Mapping[str, Any]) -> str:
@@ -151,7 +151,7 @@ def _class_table(values: Mapping[str, Any]) -> str:
         ]
         for entry in values["classes"]
     ]
-    return _table(header, rows, right={1, 2, 3, 4, 5})
+    return table(header, rows, right={1, 2, 3, 4, 5})
 
 
 def _at(figures: Mapping[str, Any] | None, path: Sequence[str]) -> float | None:

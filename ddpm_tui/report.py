@@ -36,7 +36,7 @@ def figure(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> str:
     cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = (
@@ -70,7 +70,7 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> str:
             ]
         )
     header = ["RUN", "STATE", "DATA", "NETWORK", "STEP", "LOSS", "HELD-OUT", "AGE"]
-    return _table(header, body, right={4, 5, 6, 7})
+    return table(header, body, right={4, 5, 6, 7})
 
 
 def run_report(facts: Mapping[str, Any]) -> str:
@@ -143,4 +143,4 @@ def data_table(found: Sequence[Availability], default: str) -> str:
             rows.append([entry.name, mark, counts, str(entry.origin)])
         else:
             rows.append([entry.name, mark, "not here", f"ddpm-tui data get {entry.name}"])
-    return _table(["DATA SET", "", "IMAGES", "FROM"], rows, right={2})
+    return table(["DATA SET", "", "IMAGES", "FROM"], rows, right={2})

@@ -9,11 +9,11 @@ three prediction types are affine in ε at a given x_t, so the same sums hold fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.prompts import parse_prompt
 
@@ -68,7 +68,7 @@ class Guided:
         model: (x, t, class_labels) -> prediction; label `null_label` stands for "no class".
     """
 
-    def __init__(self, model: nn.Module, null_label: int, asked: Condition) -> None:
+    def __init__(self, model: Callable[..., Tensor], null_label: int, asked: Condition) -> None:
         self.model, self.null_label, self.asked = model, null_label, asked
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:

@@ -241,10 +241,10 @@ DEFAULT: dict[str, dict[str, Any]] = {
         "class_conditional": True,
         "patch_size": 2,
         "block_out_channels": (64, 128),
-        "attention_levels": (1,),
+        "attention_levels": (),  # at the lowest resolution there is one anyway
     },
     "training": {"optimizer": "muon", "lr": 3e-3, "lr_warmup_steps": 50},
-    "sampling": {"sampler": "dpmpp_2m", "num_inference_steps": 20},
+    "sampling": {"sampler": "dpmpp_2m", "num_inference_steps": 12},
     "preview": {"sampler": "dpmpp_2m", "num_inference_steps": 12},
 }
 

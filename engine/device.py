@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch.nn import functional as F
 
@@ -58,6 +60,11 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
             f"{describe_device(device)} cannot train in {precision}", "Use precision auto or fp32."
         )
     return dtype
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """The network's products in `dtype`; nothing changes for float32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
 def trains_in(dtype: torch.dtype, device: torch.device) -> bool:

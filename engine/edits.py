@@ -358,6 +358,8 @@ def invert(
             "Leave the sampler to this command.",
         )
     _check_room(len(given.images))
+    # The way back has to meet the numbers of the way up; bf16 would round them apart.
+    trained = replace(trained, dtype=torch.float32)
     free = sampling.model_copy(update={"clip_sample": False, "thresholding": False})
     timesteps, original = _timesteps(trained, sampling), given.images
     asked = _asked(trained, free, given, range(len(original)))

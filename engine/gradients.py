@@ -7,7 +7,7 @@ it. The draws stay the same, so the result does too, up to rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from engine.batches import Batch
 from engine.config import RunConfig
-from engine.device import describe_device
+from engine.device import autocast, describe_device
 from engine.diffusion import per_sample_loss, q_sample
 from engine.errors import DeviceError
 from engine.rng import derive_seed
@@ -67,16 +67,11 @@ class Gradients:
         self._compile = config.training.compile
         self.network = self._compiled()
 
-    def autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(
-            self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32
-        )
-
     def losses(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
         """float32 (N,): the loss of each image."""
         x_t = q_sample(self.schedule, batch.x_start, batch.t, batch.noise)
         told = () if batch.labels is None else (batch.labels,)
-        with self.autocast():
+        with autocast(self.device, self.dtype):
             output = network(x_t, batch.t, *told)
         return per_sample_loss(
             output,

@@ -38,8 +38,9 @@ def orthogonalize(matrices: Tensor) -> Tensor:
         x = x.mT
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        gram = torch.bmm(x, x.mT)
+        quadratic = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, quadratic, x, beta=_A)
     result: Tensor = x.mT if tall else x
     return result
 

@@ -1,10 +1,10 @@
-"""The loss curve as a PNG, drawn with pillow: one small plot does not need a plotting library."""
+"""Curves as PNG, drawn with pillow: a small plot does not need a plotting library."""
 
 from __future__ import annotations
 
 import io as bytes_io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.runs import io
@@ -12,7 +12,7 @@ from engine.runs import io
 _SIZE = (1000, 560)
 _MARGIN = (90, 30, 40, 60)  # left, top, right, bottom
 _BACKGROUND, _INK, _GRID = "#ffffff", "#24292f", "#d8dee4"
-_RAW, _SMOOTH = "#b6c9e6", "#1f5fbf"
+_RAW, _SMOOTH, _MARK = "#b6c9e6", "#1f5fbf", "#b3541e"
 _SCALE = 2  # drawn twice as large and halved: pillow's lines are not anti-aliased
 
 
@@ -35,6 +35,40 @@ def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float])
     Raises:
         RunError: the file cannot be written.
     """
+    points = [
+        (x, y)
+        for x, y in zip(steps, losses, strict=True)
+        if math.isfinite(x) and math.isfinite(y) and y > 0
+    ]
+    values = [y for _, y in points]
+    curves = [(values, _RAW, 1), (smooth(values), _SMOOTH, 3)]
+    _write(path, [x for x, _ in points], curves, "training loss (raw, smoothed)", "step", {})
+
+
+def write_quality_plot(
+    path: Path, minutes: Sequence[float], distances: Sequence[float], marks: Mapping[str, float]
+) -> None:
+    """Fréchet distance over minutes of training, log-y, as PNG.
+
+    Args:
+        marks: distances to compare with, by what they are; each a dashed line across.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    title = "Fréchet distance over minutes of training"
+    _write(path, minutes, [(distances, _SMOOTH, 3)], title, "minutes", marks)
+
+
+def _write(
+    path: Path,
+    xs: Sequence[float],
+    curves: Sequence[tuple[Sequence[float], str, int]],
+    title: str,
+    across: str,
+    marks: Mapping[str, float],
+) -> None:
+    """Curves of (values above 0, colour, thickness) over common, rising xs."""
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = (side * _SCALE for side in _SIZE)
@@ -43,22 +77,17 @@ def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float])
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(15 * _SCALE)
 
-    points = [
-        (x, y)
-        for x, y in zip(steps, losses, strict=True)
-        if math.isfinite(x) and math.isfinite(y) and y > 0
-    ]
-    if not points:
+    if not xs:
         draw.text((width / 2, height / 2), "no loss logged", _INK, font, anchor="mm")
     else:
-        x_low, x_high = points[0][0], max(points[-1][0], points[0][0] + 1)
-        y_low = math.log10(min(y for _, y in points)) - 0.03
-        y_high = math.log10(max(y for _, y in points)) + 0.03
+        ys = [*marks.values(), *(y for values, _, _ in curves for y in values)]
+        x_low, x_high = xs[0], xs[-1] if xs[-1] > xs[0] else xs[0] + 1
+        y_low, y_high = math.log10(min(ys)) - 0.03, math.log10(max(ys)) + 0.03
 
         def place(x: float, y: float) -> tuple[float, float]:
-            across = (x - x_low) / (x_high - x_low)
+            share = (x - x_low) / (x_high - x_low)
             up = (math.log10(y) - y_low) / (y_high - y_low)
-            return left + across * (width - left - right), height - bottom - up * (
+            return left + share * (width - left - right), height - bottom - up * (
                 height - top - bottom
             )
 
@@ -68,14 +97,19 @@ def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float])
             draw.text((left - 8 * _SCALE, y), f"{tick:g}", _INK, font, anchor="rm")
         for tick in _round_ticks(x_low, x_high):
             x = place(tick, 10**y_low)[0]
-            label = f"{tick:,.0f}"
+            label = f"{tick:,.0f}" if x_high - x_low > 5 else f"{tick:g}"
             draw.text((x, height - bottom + 10 * _SCALE), label, _INK, font, anchor="mt")
-        values = [y for _, y in points]
-        for series, color, thickness in ((values, _RAW, 1), (smooth(values), _SMOOTH, 3)):
-            curve = [place(x, y) for (x, _), y in zip(points, series, strict=True)]
-            draw.line(curve, color, thickness * _SCALE, joint="curve")
-        draw.text((width / 2, height - 6 * _SCALE), "step", _INK, font, anchor="mb")
-        draw.text((left, 6 * _SCALE), "training loss (raw, smoothed)", _INK, font, anchor="lt")
+        for name, value in marks.items():
+            y = place(x_low, value)[1]
+            for x in range(left, width - right, 16 * _SCALE):
+                draw.line([(x, y), (x + 8 * _SCALE, y)], _MARK, 2 * _SCALE)
+            label = f"{name}: {value:.3g}"
+            draw.text((width - right, y - 4 * _SCALE), label, _MARK, font, anchor="rb")
+        for values, color, thickness in curves:
+            points = [place(x, y) for x, y in zip(xs, values, strict=True)]
+            draw.line(points, color, thickness * _SCALE, joint="curve")
+        draw.text((width / 2, height - 6 * _SCALE), across, _INK, font, anchor="mb")
+        draw.text((left, 6 * _SCALE), title, _INK, font, anchor="lt")
 
     buffer = bytes_io.BytesIO()
     image.reduce(_SCALE).save(buffer, format="PNG")

@@ -18,7 +18,7 @@ from engine.conditioning import Guided, condition
 from engine.config import RunConfig, SamplingConfig
 from engine.config import override_sampling as override_sampling
 from engine.data.range import to_uint8
-from engine.device import resolve_device
+from engine.device import autocast, memory_format, resolve_device, resolve_precision
 from engine.errors import CheckpointError
 from engine.images import Pixels, frame_indices, stretch, write_gif, write_png
 from engine.interventions import Descend, Draw
@@ -109,23 +109,39 @@ def make_denoiser(
     device: torch.device,
     *,
     class_conditional: bool,
+    dtype: torch.dtype = torch.float32,
 ) -> Denoiser:
     """The network as the reverse process calls it, asked for the prompt's classes.
+
+    Args:
+        dtype: of the network's products; everything between its calls stays float32.
 
     Raises:
         ConfigError: the prompt names no class of the data set.
     """
+    network = partial(_call_in, model, dtype)
     if not class_conditional:
-        return model
+        return network
     names = tuple(class_names)
     wanted = torch.tensor(list(indices), dtype=torch.int64, device=device)
     asked = condition(sampling.prompt, names, wanted, sampling.guidance_scale)
-    return Guided(model, len(names), asked)
+    return Guided(network, len(names), asked)
+
+
+def _call_in(model: nn.Module, dtype: torch.dtype, x_t: Tensor, *conditions: Tensor) -> Tensor:
+    with autocast(x_t.device, dtype):
+        output: Tensor = model(x_t, *conditions)
+    return output
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """The network of a checkpoint, ready to sample."""
+    """The network of a checkpoint, ready to sample.
+
+    Attributes:
+        dtype: of the network's products: that of the training, which the pictures do not suffer
+            from (docs/default-network.md).
+    """
 
     run: Run
     config: RunConfig
@@ -134,6 +150,7 @@ class TrainedModel:
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     step: int
+    dtype: torch.dtype = torch.float32
 
     @property
     def device(self) -> torch.device:
@@ -152,6 +169,7 @@ class TrainedModel:
             indices,
             self.device,
             class_conditional=self.config.model.class_conditional,
+            dtype=self.dtype,
         )
 
     def draw(
@@ -198,14 +216,17 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
             f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",
             "Was config.toml changed after the training?",
         ) from None
+    dtype = resolve_precision(config.training.precision, target)
+    wanted = memory_format(config.model.name, dtype, target)
     return TrainedModel(
         run,
         config,
-        model.to(target).eval().requires_grad_(False),
+        model.to(target).to(memory_format=wanted).eval().requires_grad_(False),
         NoiseSchedule.of(config.diffusion).to(target),
         (channels, height, width),
         class_names,
         found.step,
+        dtype,
     )
 
 

@@ -307,15 +307,11 @@ class Trainer:
             range(preview.num),
             self.device,
             class_conditional=self.config.model.class_conditional,
+            dtype=self.dtype,
         )
-
-        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            with self.gradients.autocast():
-                return denoiser(x_t, t)
-
         reverse = None
         for reverse in draw_samples(
-            denoise,
+            denoiser,
             self.schedule,
             preview,
             self.config.diffusion.prediction_type,

@@ -63,7 +63,8 @@ class SamplingSpeed:
         rule: the update rule.
         steps: that the pictures take.
         steps_timed: in each round; fewer than `steps` means that `seconds` is scaled up.
-        times_article: how many times as fast as the article, round by round.
+        times_article: how many times as fast as the article's sampler on the first network, which
+            is the article's own, round by round.
     """
 
     network: str
@@ -147,7 +148,8 @@ def bench(
     """Measure; the report comes last. Closing it early removes its temporary folder.
 
     Args:
-        configs: networks by name, all on one data set; see `ours.standard_configs`.
+        configs: networks by name, all on one data set, that of the article first; see
+            `ours.standard_configs`.
         rounds: how often each measurement is taken, all of them in turn.
         seconds: about how long each measurement takes.
         full: time every step of the sampler, however long that takes.
@@ -297,6 +299,7 @@ def _sampling(report: BenchReport, loops: Mapping[str, OurLoop], pictures: int) 
         contender: [timing.seconds_per_step * totals[contender] for timing in taken]
         for contender, taken in timings.items()
     }
+    reference = next(iter(loops))
     for (network, whose), seconds in whole.items():
         report.sampling.append(
             SamplingSpeed(
@@ -307,7 +310,7 @@ def _sampling(report: BenchReport, loops: Mapping[str, OurLoop], pictures: int) 
                 totals[network, whose],
                 works[network, whose][1],
                 Spread.of(seconds),
-                _ratios(whole[network, ARTICLE], seconds),
+                _ratios(whole[reference, ARTICLE], seconds),
             )
         )
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.models.attention import attention
 from engine.models.embedding import TimestepEmbedding, timestep_embedding
 
 # Width of the sinusoidal features of t, whatever the width of the tokens.
@@ -52,9 +53,7 @@ class SelfAttention(nn.Module):
         """(N, L, D) -> (N, L, D)."""
         qkv = self.to_qkv(x).unflatten(-1, (3, self.heads, -1))  # (N, L, 3, heads, D/heads)
         q, k, v = qkv.transpose(1, 3).unbind(2)  # (N, heads, L, D/heads) each
-        out: Tensor = self.to_out(
-            F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        )
+        out: Tensor = self.to_out(attention(q, k, v).transpose(1, 2).flatten(2))
         return out
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.models.attention import attention
 from engine.models.embedding import TimestepEmbedding, timestep_embedding
 
 
@@ -60,7 +61,7 @@ class Attention(nn.Module):
         def split(y: Tensor) -> Tensor:
             return y.reshape(n, h * w, self.heads, -1).transpose(1, 2)  # (N, heads, HW, C/heads)
 
-        out = F.scaled_dot_product_attention(
+        out = attention(
             split(self.to_q(tokens)), split(self.to_k(tokens)), split(self.to_v(tokens))
         )
         out = self.to_out[0](out.transpose(1, 2).reshape(n, h * w, c))

@@ -128,7 +128,7 @@ def test_by_default_files_lie_with_the_runs_samples_and_are_told_to_a_person(
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    png = runs / "tiny/samples/dpmpp_2m-20steps-1x-seed0-step4-start0.4-test3.png"
+    png = runs / "tiny/samples/dpmpp_2m-12steps-1x-seed0-step4-start0.4-test3.png"
     assert png.is_file()
     assert f"picture  {png}" in done.stdout
     assert f"gif      {png.with_suffix('.gif')}" in done.stdout

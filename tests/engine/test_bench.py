@@ -159,7 +159,7 @@ class ConvolutionOnly(nn.Module):
 
 def test_our_loop_on_the_articles_network_has_the_articles_recipe() -> None:
     configs = standard_configs("fashion-mnist-10k", 10_000)
-    assert list(configs) == ["article", "default"]
+    assert list(configs) == ["article", "article, auto", "default"]
     article = configs["article"]
     training = article.training
     assert (article.data.batch_size, article.model.name) == (128, "article")
@@ -168,6 +168,10 @@ def test_our_loop_on_the_articles_network_has_the_articles_recipe() -> None:
     assert (training.precision, training.loss, training.snr_gamma) == ("fp32", "mse", 0)
     assert article.diffusion.prediction_type == "epsilon"
     assert (article.sampling.sampler, article.sampling.num_inference_steps) == ("ddpm", 1000)
+    native = configs["article, auto"]
+    assert native == article.model_copy(
+        update={"training": training.model_copy(update={"precision": "auto"})}
+    )
     for config in configs.values():
         assert config.training.preview_every == 0
         assert config.training.checkpoint_every == config.training.steps >= 1_000_000
@@ -427,8 +431,12 @@ def test_a_benchmark_and_its_report(configs, folders: Path) -> None:
     for row in (*report.training, *report.sampling):
         spread = row.seconds if hasattr(row, "seconds") else row.images_per_second
         assert 0 < spread.min <= spread.median <= spread.max
-        if "article" in vars(row).values():
-            assert row.times_article == Spread(1.0, 1.0, 1.0)
+    for row in (*report.training[::2], report.sampling[0]):
+        assert row.times_article == Spread(1.0, 1.0, 1.0)
+    first, *others = report.sampling
+    for row in others:
+        bounds = first.seconds.min / row.seconds.max, first.seconds.max / row.seconds.min
+        assert bounds[0] <= row.times_article.median <= bounds[1], "all against the first"
     for row in report.training:
         if row.loop == "ours":
             assert row.steps % 2 == 0, "whole rows of metrics"

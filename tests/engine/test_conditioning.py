@@ -337,7 +337,30 @@ def test_a_network_without_classes_is_called_as_it_is() -> None:
     denoiser = make_denoiser(
         model, FASHION, SamplingConfig(), [0], torch.device("cpu"), class_conditional=False
     )
-    assert denoiser is model
+    x, t = torch.ones(1, 1, 8, 8), torch.tensor([3])
+    assert torch.equal(denoiser(x, t), model(x, t))
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_network_works_in_the_precision_that_is_asked_for(conditional) -> None:
+    seen = []
+
+    def model(x: Tensor, t: Tensor, *labels: Tensor) -> Tensor:
+        seen.append((x @ x.mT).dtype)
+        return x
+
+    for dtype in (torch.float32, torch.bfloat16):
+        denoiser = make_denoiser(
+            model,  # type: ignore[arg-type]
+            FASHION,
+            SamplingConfig(guidance_scale=2.0 if conditional else 1.0),
+            [0],
+            torch.device("cpu"),
+            class_conditional=conditional,
+            dtype=dtype,
+        )
+        assert denoiser(torch.ones(1, 1, 8, 8), torch.tensor([3])).dtype == torch.float32
+    assert seen == [torch.float32, torch.bfloat16]
 
 
 @pytest.mark.parametrize("given", [{"prompt": "dress"}, {"guidance_scale": 2.0}])

@@ -103,7 +103,7 @@ def test_fewer_timesteps_than_network_calls_means_all_timesteps(preset, total) -
 
 def test_the_default_draws_with_few_network_calls_and_the_article_with_all() -> None:
     default, article = (make_config(preset, dataset_size=100) for preset in ("default", "article"))
-    assert (default.sampling.sampler, default.sampling.num_inference_steps) == ("dpmpp_2m", 20)
+    assert (default.sampling.sampler, default.sampling.num_inference_steps) == ("dpmpp_2m", 12)
     assert (article.sampling.sampler, article.sampling.num_inference_steps) == ("ddpm", 1000)
 
 

@@ -28,7 +28,7 @@ def train(runs: Path, name: str, **model: Any) -> Path:
             **model,
         },
         training={"steps": 3, "preview_every": 0},
-        sampling={"num": 4, "sampler": "ddpm"},
+        sampling={"num": 4, "sampler": "ddpm", "num_inference_steps": 20},
     )
     run = create_run(runs, config, name=name, command=["ddpm-tui", "train"])
     for _ in Trainer(run, device="cpu"):
