@@ -253,7 +253,8 @@ def _mask(mask: str, trained: TrainedModel, resize: bool) -> Tensor:
 
 
 def _carry_out(request: Request, make: Callable[[TrainedModel, SamplingConfig], Edit]) -> None:
-    from engine.sampling import load_trained, override_sampling
+    from engine.config import override_sampling
+    from engine.sampling import load_trained
     from engine.sheet import sheet_facts, write_sheet
 
     run = request.run

@@ -32,11 +32,12 @@ def evaluate(
         overrides: fields of the run's `[sampling]` table.
         inception: weights of Inception v3 to compare by, instead of the classifier's.
     """
+    from engine.config import override_sampling
     from engine.data.dataset import load
     from engine.evaluate.evaluation import check_count
     from engine.evaluate.extractor import find_extractor
     from engine.evaluate.results import evaluate_run, facts
-    from engine.sampling import load_trained, override_sampling
+    from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
     # All classes: the reference is the whole training split, whatever a run's own prompt is.

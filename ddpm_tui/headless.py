@@ -189,7 +189,9 @@ def sample(
         overrides: fields of the run's `[sampling]` table.
         quiet: print no result; a progress bar is shown all the same.
     """
-    from engine.sampling import load_trained, override_sampling, write_samples
+    from engine.config import override_sampling
+    from engine.sample_files import MAX_SHOWN, write_samples
+    from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
     sampling = override_sampling(trained.config, overrides)
@@ -206,15 +208,18 @@ def sample(
         return
     if as_json:
         facts = {"run": run.name, "step": trained.step, "seed": seed, **sampling.model_dump()}
-        print(json.dumps({**facts, "png": str(files.png), "gif": str(files.gif)}))
+        facts |= {"png": str(files.png), "gif": str(files.gif)}
+        print(json.dumps({**facts, "npy": str(files.npy)} if files.npy else facts))
         return
-    what = "1 picture" if sampling.num == 1 else f"{sampling.num} pictures"
+    what = "1 picture" if sampling.num == 1 else f"{sampling.num:,} pictures"
     if sampling.prompt:
         what += f" of {clean(sampling.prompt)}"
     if sampling.guidance_scale != 1:
         what += f", guidance {sampling.guidance_scale:g},"
     print(f"{what} from {run.name} at step {trained.step:,}, seed {seed}")
     print(f"picture  {files.png}\ngif      {files.gif}")
+    if files.npy:
+        print(f"all      {files.npy}  (the others show the first {MAX_SHOWN})")
 
 
 def download(name: str) -> None:

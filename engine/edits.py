@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from engine import interventions
-from engine.config import SamplingConfig
+from engine.config import SamplingConfig, override_sampling
 from engine.errors import ConfigError
 from engine.images import Pixels
 from engine.interventions import Descend, Draw
 from engine.reverse import Denoiser, ReverseStep
 from engine.rng import sample_noise
-from engine.sampling import TrainedModel, make_descent, override_sampling
+from engine.sampling import TrainedModel, make_descent
 from engine.schedule import inference_timesteps
 from engine.sheet import Sheet, filmed, to_pixels
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import io as bytes_io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,29 @@ def write_gif(path: Path, frames: Sequence[Pixels], *, columns: int | None = Non
         "<bytes>", grids, extension=".gif", plugin="pillow", duration=duration, loop=0
     )
     io.write_atomic(path, data)
+
+
+@contextmanager
+def npy_writer(path: Path, shape: tuple[int, int, int, int]) -> Iterator[Callable[[Pixels], None]]:
+    """Write pictures as one .npy, piece by piece; it gets its name when all of them are there.
+
+    Args:
+        shape: (N, C, H, W) of all pictures together.
+
+    Yields:
+        a function that appends uint8 (n, C, H, W).
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with io.published_file(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+
+        def append(images: Pixels) -> None:
+            file.write(np.ascontiguousarray(images).tobytes())
+
+        yield append
 
 
 def frame_indices(num_steps: int, num_frames: int = 100) -> list[int]:

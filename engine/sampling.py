@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine.conditioning import Guided, condition
 from engine.config import RunConfig, SamplingConfig
-from engine.config import override_sampling as override_sampling
 from engine.data.range import to_uint8
 from engine.device import autocast, memory_format, resolve_device, resolve_precision
 from engine.errors import CheckpointError
-from engine.images import Pixels, frame_indices, stretch, write_gif, write_png
 from engine.interventions import Descend, Draw
 from engine.models import build_model
 from engine.reverse import (
@@ -38,8 +31,6 @@ from engine.schedule import NoiseSchedule, inference_timesteps
 
 # Pictures that go through the network together; more only costs memory.
 CHUNK = 64
-# Readable characters of a prompt in a file name.
-_SLUG = 40
 
 
 def draw_samples(
@@ -259,108 +250,3 @@ def sample_pixels(
         if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
             labels = denoiser.asked.parts[0][0].cpu()
         yield to_uint8(step.prev_sample).cpu(), labels
-
-
-@dataclass(frozen=True)
-class SampleFiles:
-    """What `write_samples` left on disk."""
-
-    png: Path
-    gif: Path
-
-
-def sample_stem(sampling: SamplingConfig, seed: int, step: int, *, stretched: bool = False) -> str:
-    """The file name, without its ending, that says how the pictures were made."""
-    kinds = {"ddpm": sampling.variance_type, "ddim": f"eta{sampling.eta:g}"}
-    words = [sampling.sampler, kinds.get(sampling.sampler), f"{sampling.num_inference_steps}steps"]
-    if sampling.timestep_spacing != SamplingConfig.model_fields["timestep_spacing"].default:
-        words.append(sampling.timestep_spacing)
-    if sampling.thresholding:
-        words.append(f"thresholding{sampling.dynamic_thresholding_ratio:g}")
-    elif not sampling.clip_sample:
-        words.append("noclip")
-    if sampling.prompt.strip():
-        words.append(_slug(sampling.prompt))
-    if sampling.guidance_scale != 1:
-        words.append(f"guidance{sampling.guidance_scale:g}")
-    words += [f"{sampling.num}x", f"seed{seed}", f"step{step}"]
-    return "-".join(word for word in (*words, "stretched" if stretched else None) if word)
-
-
-def _slug(prompt: str) -> str:
-    """A prompt as a part of a file name: what is safe of it to read, and a hash of the whole."""
-    readable = re.sub(r"[^a-z0-9.]+", "-", prompt.casefold()).strip("-.")[:_SLUG].rstrip("-.")
-    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{readable}-{digest}" if readable else digest
-
-
-def write_samples(
-    trained: TrainedModel,
-    sampling: SamplingConfig,
-    seed: int,
-    *,
-    out: Path | None = None,
-    stretched: bool = False,
-    on_step: Callable[[int, int], None] | None = None,
-) -> SampleFiles:
-    """Draw pictures and write the grid as PNG and the reverse process as GIF of 100 frames.
-
-    Args:
-        out: the folder; the run's `samples` when None.
-        stretched: stretch each picture to its own range, as the article displays them.
-        on_step: told (network calls done, network calls in all).
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    num_steps = sampling.num_inference_steps
-    wanted = frame_indices(num_steps)
-    chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
-    frames: list[list[Pixels]] = [[] for _ in wanted]
-
-    def pixels(x: Tensor) -> Pixels:
-        return stretch(x.cpu().numpy()) if stretched else to_uint8(x).cpu().numpy()
-
-    for number, indices in enumerate(chunks):
-        frame = 0
-        for step in trained.draw(sampling, seed, indices):
-            if step.index == wanted[frame]:
-                frames[frame].append(pixels(step.prev_sample))
-                frame += 1
-            if on_step:
-                on_step(number * num_steps + step.index + 1, len(chunks) * num_steps)
-
-    stacked = [np.concatenate(parts) for parts in frames]
-    return save_samples(
-        trained.run, stacked, sampling, seed, trained.step, out=out, stretched=stretched
-    )
-
-
-def save_samples(
-    run: Run,
-    frames: Sequence[Pixels],
-    sampling: SamplingConfig,
-    seed: int,
-    step: int,
-    *,
-    out: Path | None = None,
-    stretched: bool = False,
-) -> SampleFiles:
-    """Write finished frames (each (N, C, H, W) uint8, the last one the result) as PNG and GIF."""
-    from engine.runs import io
-
-    folder = out or run.samples_path
-    with io.explained("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    stem = sample_stem(sampling, seed, step, stretched=stretched)
-    files = SampleFiles(folder / f"{stem}.png", folder / f"{stem}.gif")
-    about: dict[str, Any] = {
-        "run": run.name,
-        "step": step,
-        "seed": seed,
-        "stretched": stretched,
-        **sampling.model_dump(),
-    }
-    write_png(files.png, frames[-1], about=about)
-    write_gif(files.gif, frames)
-    return files

@@ -17,7 +17,8 @@ from engine.images import Pixels, frame_indices, grid_columns, write_gif, write_
 from engine.reverse import ReverseStep
 from engine.rng import derive_seed
 from engine.runs import io
-from engine.sampling import SampleFiles, TrainedModel, sample_stem
+from engine.sample_files import SampleFiles, sample_stem
+from engine.sampling import TrainedModel
 
 _LONGEST_NAME = 80
 

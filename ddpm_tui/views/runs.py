@@ -221,7 +221,8 @@ class RunsView(View):
             checkpoint = find_checkpoint(run)
             if drawn_samples(run, checkpoint.step) is None:
                 self._tell(f"Drawing the pictures of {run.name} first; this can take a minute.")
-                from engine.sampling import load_trained, write_samples
+                from engine.sample_files import write_samples
+                from engine.sampling import load_trained
 
                 trained = load_trained(
                     run, which=str(checkpoint.step), device=self.workbench.device

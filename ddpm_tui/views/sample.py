@@ -295,7 +295,8 @@ class SampleView(View):
     def _draw(self, settings: DrawSettings, number: int) -> None:
         worker = get_current_worker()
         try:
-            from engine.sampling import load_trained, override_sampling
+            from engine.config import override_sampling
+            from engine.sampling import load_trained
 
             trained = load_trained(settings.run, which=settings.checkpoint)
             sampling = override_sampling(trained.config, settings.overrides())
@@ -486,7 +487,7 @@ class SampleView(View):
 
     @work(thread=True, group="save", exit_on_error=False)
     def _save(self, drawn: Drawn) -> None:
-        from engine.sampling import save_samples
+        from engine.sample_files import save_samples
 
         trajectory, settings = drawn.trajectory, drawn.settings
         frames: list[Pixels] = [

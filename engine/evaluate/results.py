@@ -18,7 +18,8 @@ from engine.evaluate.extractor import Extractor
 from engine.images import write_png
 from engine.runs import io
 from engine.runs.folder import Run
-from engine.sampling import TrainedModel, sample_pixels, sample_stem
+from engine.sample_files import sample_stem
+from engine.sampling import TrainedModel, sample_pixels
 
 SCHEMA_VERSION = 1
 _COLUMNS = 8

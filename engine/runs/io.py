@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.errors import RunError
 
@@ -108,6 +108,23 @@ def append_line(path: Path, line: str) -> None:
             os.write(descriptor, line.encode() + b"\n")
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def published_file(target: Path) -> Iterator[BinaryIO]:
+    """A file that appears at `target` complete and synced, or not at all; for large ones."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    with explained("write", target):
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _fsync_folder(target.parent)
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from ddpm_tui.sanitize import clean
 from engine.conditioning import Condition, Guided, condition
-from engine.config import SamplingConfig, validate
+from engine.config import SamplingConfig, override_sampling, validate
 from engine.data import SOURCES
 from engine.errors import ConfigError
 from engine.models.unet import UNet
 from engine.prompts import Part, parse_prompt
-from engine.sampling import make_denoiser, override_sampling
+from engine.sampling import make_denoiser
 
 FASHION = SOURCES["fashion-mnist"].class_names
 DIGITS = SOURCES["mnist"].class_names

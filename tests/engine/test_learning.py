@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import make_config
+from engine.config import make_config, override_sampling
 from engine.data.dataset import load
 from engine.data.range import to_unit
 from engine.events import CheckpointSaved
 from engine.runs.folder import create_run
-from engine.sampling import load_trained, override_sampling
+from engine.sampling import load_trained
 from engine.train import Trainer
 
 

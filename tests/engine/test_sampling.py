@@ -13,21 +13,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.config import SamplingConfig, to_toml
+from engine.config import SamplingConfig, override_sampling, to_toml
 from engine.data.range import to_uint8
 from engine.errors import CheckpointError, ConfigError, DeviceError, RunError
 from engine.images import read_png, stretch
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, create_run
-from engine.sampling import (
-    CHUNK,
-    TrainedModel,
-    draw_samples,
-    load_trained,
-    override_sampling,
-    sample_stem,
-    write_samples,
-)
+from engine.sample_files import sample_stem, write_samples
+from engine.sampling import CHUNK, TrainedModel, draw_samples, load_trained, sample_pixels
 from engine.schedule import NoiseSchedule
 from engine.train import Trainer
 
@@ -354,3 +347,57 @@ def test_a_folder_that_cannot_be_written_is_a_run_error(run: Run, tmp_path: Path
         write_samples(
             trained, SamplingConfig(num=1, num_inference_steps=1), 0, out=tmp_path / "file"
         )
+
+
+# --- more pictures than can be shown ---
+
+
+def test_more_than_can_be_shown_go_into_one_file_as_they_are_finished(
+    trained, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("engine.sampling.CHUNK", 3)
+    monkeypatch.setattr("engine.sample_files.CHUNK", 3)
+    monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 5)
+    sampling = SamplingConfig(num=8, num_inference_steps=2)
+    files = write_samples(trained, sampling, 0, out=tmp_path)
+    assert files.npy is not None
+    every = np.load(files.npy)
+    assert (every.dtype, every.shape) == (np.uint8, (8, 1, 28, 28))
+    drawn = [part for part, _ in sample_pixels(trained, sampling, 0)]
+    assert len(drawn) == 3, "in chunks"
+    np.testing.assert_array_equal(every, torch.cat(drawn).numpy())
+    shown, _ = read_png(files.png)
+    np.testing.assert_array_equal(shown, every[:5])
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".gif", ".npy", ".png"]
+
+
+def test_only_what_is_shown_is_kept_in_memory(trained, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("engine.sample_files.CHUNK", 3)
+    monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 3)
+    made = []
+    monkeypatch.setattr(
+        "engine.sample_files.to_uint8", lambda x: made.append(len(x)) or to_uint8(x)
+    )
+    write_samples(trained, SamplingConfig(num=9, num_inference_steps=2), 0, out=tmp_path)
+    assert made == [3, 3, 3, 3, 3], "two frames and the result of the first chunk, then results"
+
+
+def test_as_many_as_can_be_shown_need_no_file_of_all(trained, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 5)
+    sampling = SamplingConfig(num=5, num_inference_steps=2)
+    assert write_samples(trained, sampling, 0, out=tmp_path).npy is None
+
+
+def test_an_interrupted_drawing_leaves_no_half_file(trained, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("engine.sample_files.CHUNK", 3)
+    monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 2)
+
+    def stop(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_samples(
+            trained, SamplingConfig(num=8, num_inference_steps=2), 0, out=tmp_path, on_step=stop
+        )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,55 @@
+"""The pictures of curves: what is drawn where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from engine.plot import _MARK, _SMOOTH, write_loss_plot, write_quality_plot
+
+
+def rows_of(path: Path, color: str) -> np.ndarray:
+    """The rows of the picture in which a colour is drawn, by column; NaN where it is not."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    near = np.abs(pixels - np.array(ImageColor.getrgb(color))).sum(axis=2) < 60
+    rows = np.where(near, np.arange(near.shape[0])[:, None], np.nan)
+    with np.errstate(all="ignore"):
+        return np.array([np.nan if np.isnan(c).all() else np.nanmean(c) for c in rows.T])
+
+
+def test_the_quality_falls_from_left_to_right(tmp_path: Path) -> None:
+    path = tmp_path / "quality.png"
+    write_quality_plot(path, [0.5, 1, 2], [20, 5, 1], {})
+    line = rows_of(path, _SMOOTH)
+    drawn = line[~np.isnan(line)]
+    assert drawn[-1] - drawn[0] > 300, "1 lies far below 20"
+    assert np.isnan(rows_of(path, _MARK)).all()
+
+
+def test_a_mark_is_a_line_across_at_its_height(tmp_path: Path) -> None:
+    path = tmp_path / "quality.png"
+    write_quality_plot(path, [0, 1], [100, 1], {"theirs": 10})
+    dashes = rows_of(path, _MARK)
+    dashes = dashes[100:500][~np.isnan(dashes[100:500])]
+    curve = rows_of(path, _SMOOTH)
+    middle = np.nanmean([np.nanmin(curve), np.nanmax(curve)])
+    assert np.ptp(dashes) < 2
+    assert dashes.mean() == pytest.approx(middle, abs=6), "10 is half way from 1 to 100"
+
+
+def test_a_mark_outside_of_the_curve_is_still_in_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "quality.png"
+    write_quality_plot(path, [0, 1], [3, 1], {"theirs": 50})
+    dashes = rows_of(path, _MARK)
+    assert 20 < np.nanmin(dashes) < 200
+
+
+def test_a_plot_of_nothing_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "loss.png"
+    write_loss_plot(path, [], [])
+    with Image.open(path) as image:
+        assert len(image.getcolors(1 << 20)) > 2
