@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,16 +163,16 @@ def branch(request: Request, at: int, branches: int, prompts: Sequence[str], pic
     """Continue one x_t in several ways."""
     from engine import edits
 
-    def carry_out(trained: TrainedModel, sampling: SamplingConfig) -> Edit:
-        chosen = "sampler" in request.overrides or "eta" in request.overrides
-        if branches > 1 and not chosen and not edits.draws_noise(sampling):
-            # With the run's own sampler there is one way only.
-            sampling = sampling.model_copy(update={"sampler": "dpmpp_2m_sde"})
-        return edits.branch(
+    chosen = "sampler" in request.overrides or "eta" in request.overrides
+    if branches > 1 and not chosen and not edits.draws_noise(request.run.config().sampling):
+        # With the run's own sampler there is one way only.
+        request = replace(request, overrides={**request.overrides, "sampler": "dpmpp_2m_sde"})
+    _carry_out(
+        request,
+        lambda trained, sampling: edits.branch(
             trained, sampling, request.seed, at, branches, prompts=prompts, picture=picture
-        )
-
-    _carry_out(request, carry_out)
+        ),
+    )
 
 
 def interpolate(request: Request, seeds: tuple[int, int], frames: int) -> None:

@@ -22,6 +22,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """
     if q.device.type == "cpu" and q.shape[-2] <= _FEW_TOKENS:
         weights = (q * q.shape[-1] ** -0.5) @ k.mT
-        out: Tensor = weights.softmax(dim=-1).to(v.dtype) @ v
+        out: Tensor = weights.softmax(dim=-1) @ v
         return out
     return F.scaled_dot_product_attention(q, k, v)

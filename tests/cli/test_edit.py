@@ -120,6 +120,14 @@ def test_every_verb_leaves_a_grid_that_tells_and_a_gif(
     }
 
 
+def test_branches_of_a_sampler_without_noise_take_one_with_noise_and_say_so(edit) -> None:
+    facts = json.loads(edit("branch", "--at", "10", "--num", "3", "--json").out)
+    images, about = read_png(Path(facts["png"]))
+    assert about["sampler"] == "dpmpp_2m_sde"
+    assert Path(facts["png"]).name.startswith("dpmpp_2m_sde-")
+    assert not np.array_equal(images[1], images[2])
+
+
 def test_by_default_files_lie_with_the_runs_samples_and_are_told_to_a_person(
     runs: Path, tmp_path: Path
 ) -> None:
