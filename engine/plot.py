@@ -56,7 +56,7 @@ def write_quality_plot(
     Raises:
         RunError: the file cannot be written.
     """
-    title = "Fréchet distance over minutes of training"
+    title = "Frechet distance over minutes of training"  # pillow's own font has no accents
     _write(path, minutes, [(distances, _SMOOTH, 3)], title, "minutes", marks)
 
 

@@ -1,23 +1,31 @@
-"""The default preset learns, and its pictures are no longer noise: minutes, so marked slow."""
+"""The default preset soon draws better pictures than the article's recipe: a minute, so slow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.config import make_config, override_sampling
 from engine.data.dataset import load
-from engine.data.range import to_unit
+from engine.evaluate.extractor import find_extractor
+from engine.evaluate.frechet import frechet_distance, moments
 from engine.events import CheckpointSaved
 from engine.runs.folder import create_run
-from engine.sampling import load_trained
+from engine.sampling import load_trained, sample_pixels
 from engine.train import Trainer
+
+# The Fréchet distance of the article's own weights after 20 epochs, of 1,024 pictures, each
+# stretched to its own range, which flatters them (44 without).
+ARTICLE = 25.3
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_two_hundred_steps_of_the_default_preset_see_through_the_noise(tmp_path: Path) -> None:
+def test_two_hundred_steps_of_the_default_preset_beat_twenty_epochs_of_the_article(
+    tmp_path: Path,
+) -> None:
     config = make_config(
         dataset_size=10_000,
         data={"dataset": "fashion-mnist-10k", "batch_size": 32},
@@ -25,13 +33,12 @@ def test_two_hundred_steps_of_the_default_preset_see_through_the_noise(tmp_path:
     )
     run = create_run(tmp_path, config)
     saved = [event for event in Trainer(run) if isinstance(event, CheckpointSaved)]
-    assert saved[-1].eval_loss < 0.1, "predicting zero noise scores 1"
+    assert saved[-1].eval_loss < 0.3, "a network that says nothing scores about 0.8"
 
     trained = load_trained(run, which="last")
-    sampling = override_sampling(config, {"sampler": "ddim", "num_inference_steps": 25})
-    *_, last = trained.draw(sampling, 0, range(32))
-    pictures, real = last.prev_sample, to_unit(load("fashion-mnist-10k").images[:512])
-    # Clothing lies on black: four fifths of the upper border of real pictures are as dark as can
-    # be, of noise one fifth.
-    assert abs(pictures.mean() - real.mean()) < 0.35
-    assert (pictures[..., :2, :] < -0.8).float().mean() > 0.33
+    sampling = override_sampling(config, {"num": 512})
+    dataset = load("fashion-mnist-10k")
+    extractor = find_extractor(dataset)
+    reference = moments(extractor(dataset.images)[0])
+    pixels = torch.cat([part for part, _ in sample_pixels(trained, sampling, 0)])
+    assert frechet_distance(moments(extractor(pixels)[0]), reference) < ARTICLE
