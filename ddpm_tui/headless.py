@@ -30,7 +30,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, *, quiet: bool = False) -> None:
         self._title, self._total, self._quiet = title, total, quiet
-        self._started = self._reported = time.monotonic()
+        self._reported = time.monotonic()
         self._bar: Any = None
         if sys.stderr.isatty() and not quiet:
             from rich.console import Console
@@ -202,7 +202,7 @@ def sample(
             seed,
             out=out,
             stretched=stretched,
-            on_step=lambda done, total: bar.update(done, "network calls", total),
+            on_step=lambda done, total: bar.update(done, "timesteps", total),
         )
     if quiet:
         return

@@ -277,7 +277,7 @@ BETA_SCHEDULE_NAMES: tuple[str, ...] = get_args(
 )
 
 PRESET_HELP = {
-    "default": "residual U-Net, Muon, v-prediction, classes: good pictures in a minute",
+    "default": "residual U-Net, Muon, v-prediction, classes: good pictures in minutes",
     "article": "the article's recipe as written, to measure against: 20 epochs",
 }
 

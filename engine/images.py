@@ -25,6 +25,9 @@ _LAYOUT_KEY = "ddpm-tui"
 # GIF delays are hundredths of a second: 6 is about 17 frames a second, as fast as every viewer
 # plays faithfully.
 _FRAME_DELAY = 6
+# A process of few steps is slowed down to about three seconds, or nobody could follow it; a frame
+# never stays longer than a quarter of a second.
+_SHORTEST, _LONGEST_DELAY = 300, 25
 # The last frame stays for a third of the frames, as in the article.
 _HOLD = 3
 
@@ -118,7 +121,8 @@ def write_gif(path: Path, frames: Sequence[Pixels], *, columns: int | None = Non
 
     grids = [_drop_grey_axis(make_grid(frame, columns)) for frame in frames]
     hold = max(1, len(grids) // _HOLD)
-    durations = [_FRAME_DELAY * 10] * len(grids)
+    delay = max(_FRAME_DELAY, min(_SHORTEST // len(grids), _LONGEST_DELAY))
+    durations = [delay * 10] * len(grids)
     durations[-1] *= hold + 1
     # Pillow wants a list for several frames and a number for one.
     duration = durations if len(grids) > 1 else durations[0]

@@ -1,7 +1,7 @@
 """Muon: steps of equal size in every direction of a weight matrix.
 
-The default network reaches a given Fréchet distance with about half the images that AdamW needs
-(docs/default-network.md has the measurement).
+After 20,000 images the default network's Fréchet distance is 4.5 with Muon and 7.6 with AdamW at
+the same learning rate (docs/default-network.md).
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def write_samples(
     Args:
         out: the folder; the run's `samples` when None.
         stretched: stretch each picture to its own range, as the article displays them.
-        on_step: told (network calls done, network calls in all).
+        on_step: told (timesteps done, timesteps in all), each a network call, with heun two.
 
     Raises:
         RunError: the folder cannot be written.

@@ -231,7 +231,7 @@ def sample_pixels(
     """Finished pictures in chunks, so that memory does not grow with their number.
 
     Args:
-        on_step: told (network calls done, network calls in all).
+        on_step: told (timesteps done, timesteps in all), each a network call, with heun two.
 
     Yields:
         uint8 (n, C, H, W) on the CPU, and the labels asked for, int64 (n,), or None where the

@@ -67,7 +67,7 @@ def evaluate_run(
 
     def on_step(done: int, total: int) -> None:
         if on_progress:
-            on_progress("network calls", done, total)
+            on_progress("timesteps", done, total)
 
     chunks = list(sample_pixels(trained, sampling, seed, on_step=on_step))
     pixels = torch.cat([part for part, _ in chunks])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-# On a CPU torch's fused kernel takes four times as long for the backward pass over 49 tokens as the
-# products written out do (a third of the default network's whole training step). What it saves is
-# the memory of the weights, tokens², which matters only for many tokens.
+# On a CPU the backward pass of torch's fused kernel is slow for few tokens: with attention over 49
+# after every block, forward and backward of a batch of 64 took 306 ms, and 204 ms written out. What
+# the kernel saves is the memory of the weights, tokens², which matters only for many tokens.
 _FEW_TOKENS = 256
 
 

@@ -187,7 +187,16 @@ def test_frames_that_do_not_differ_take_their_time_all_the_same(tmp_path: Path) 
         for index in range(gif.n_frames):
             gif.seek(index)
             played += gif.info["duration"]
-    assert played == 60 * (30 + 10)
+    assert played == 100 * (30 + 10)
+
+
+@pytest.mark.parametrize(("frames", "delay"), [(1, 250), (2, 250), (12, 250), (30, 100), (50, 60)])
+def test_a_process_of_few_steps_is_slow_enough_to_follow(tmp_path: Path, frames, delay) -> None:
+    path = tmp_path / "film.gif"
+    write_gif(path, [np.full((1, 1, 4, 4), 5 * i, np.uint8) for i in range(frames)])
+    with Image.open(path) as gif:
+        held = max(1, frames // 3) + 1
+        assert gif.info["duration"] == (delay if frames > 1 else delay * held)
 
 
 # --- which steps become frames ---
