@@ -173,7 +173,7 @@ class TrainingThread:
                     self._publish(trainer.checkpoint())
                     break
         finally:
-            events.close()  # type: ignore[attr-defined]
+            events.close()
 
     def _publish(self, event: Event) -> None:
         from engine.data.range import to_uint8

@@ -17,7 +17,7 @@ from engine.data.range import to_uint8
 from engine.images import Pixels, frame_indices, npy_writer, stretch, write_gif, write_png
 from engine.runs import io
 from engine.runs.folder import Run
-from engine.sampling import CHUNK, TrainedModel
+from engine.sampling import TrainedModel
 
 # A grid and a film of more would be too large to look at, and would be kept in memory meanwhile.
 MAX_SHOWN = 256
@@ -112,26 +112,18 @@ def _draw(
     append: Callable[[Pixels], None] | None,
 ) -> list[Pixels]:
     """The frames of the pictures that are shown; all finished pictures go to `append`."""
-    num_steps = sampling.num_inference_steps
-    wanted = frame_indices(num_steps)
-    chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
-    frames: list[list[Pixels]] = [[] for _ in wanted]
+    wanted = frame_indices(sampling.num_inference_steps)
+    frames: dict[int, list[Pixels]] = {index: [] for index in wanted}
 
     def pixels(x: Tensor) -> Pixels:
         return stretch(x.cpu().numpy()) if stretched else to_uint8(x).cpu().numpy()
 
-    for number, indices in enumerate(chunks):
-        step, frame = None, 0
-        for step in trained.draw(sampling, seed, indices):
-            if indices.start < MAX_SHOWN and step.index == wanted[frame]:
-                frames[frame].append(pixels(step.prev_sample))
-                frame += 1
-            if on_step:
-                on_step(number * num_steps + step.index + 1, len(chunks) * num_steps)
-        assert step is not None
-        if append:
+    for indices, step in trained.draw_in_chunks(sampling, seed, on_step):
+        if indices.start < MAX_SHOWN and step.index in frames:
+            frames[step.index].append(pixels(step.prev_sample))
+        if append and step.index == step.num_steps - 1:
             append(pixels(step.prev_sample))
-    return [np.concatenate(parts)[:MAX_SHOWN] for parts in frames]
+    return [np.concatenate(parts)[:MAX_SHOWN] for parts in frames.values()]
 
 
 def _make(folder: Path) -> None:

@@ -166,6 +166,7 @@ class TrainedModel:
     def draw(
         self, sampling: SamplingConfig, seed: int, indices: Sequence[int]
     ) -> Iterator[ReverseStep]:
+        """The reverse process for the pictures `indices` of a seed."""
         return draw_samples(
             self.denoiser(sampling, indices),
             self.schedule,
@@ -175,6 +176,27 @@ class TrainedModel:
             indices,
             self.image_shape,
         )
+
+    def draw_in_chunks(
+        self,
+        sampling: SamplingConfig,
+        seed: int,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[range, ReverseStep]]:
+        """The reverse process for `sampling.num` pictures, a chunk of them after the other.
+
+        Args:
+            on_step: told (timesteps done, timesteps in all), each a network call, with heun two.
+
+        Yields:
+            The indices of the chunk and its step; memory does not grow with the number of chunks.
+        """
+        chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
+        for number, indices in enumerate(chunks):
+            for step in self.draw(sampling, seed, indices):
+                yield indices, step
+                if on_step:
+                    on_step(number * step.num_steps + step.index + 1, len(chunks) * step.num_steps)
 
 
 def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> TrainedModel:
@@ -237,16 +259,9 @@ def sample_pixels(
         uint8 (n, C, H, W) on the CPU, and the labels asked for, int64 (n,), or None where the
         network knows no classes or the prompt mixes several.
     """
-    chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
-    total = len(chunks) * sampling.num_inference_steps
-    for number, indices in enumerate(chunks):
-        denoiser = trained.denoiser(sampling, indices)
-        step = None
-        for step in trained.draw(sampling, seed, indices):
-            if on_step:
-                on_step(number * step.num_steps + step.index + 1, total)
-        assert step is not None
-        labels = None
-        if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
-            labels = denoiser.asked.parts[0][0].cpu()
-        yield to_uint8(step.prev_sample).cpu(), labels
+    for indices, step in trained.draw_in_chunks(sampling, seed, on_step):
+        if step.index == step.num_steps - 1:
+            denoiser, labels = trained.denoiser(sampling, indices), None
+            if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
+                labels = denoiser.asked.parts[0][0].cpu()
+            yield to_uint8(step.prev_sample).cpu(), labels

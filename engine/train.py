@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -127,7 +127,7 @@ class Trainer:
         model.to(self.device)
         return model.to(memory_format=wanted)
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Generator[Event, None, None]:
         """Train to the end. Owns the run while it lasts.
 
         Raises:

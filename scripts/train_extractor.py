@@ -12,9 +12,9 @@ from __future__ import annotations
 import sys
 
 from engine.data.dataset import load
+from engine.evaluate.cache import write_tensors
 from engine.evaluate.extractor import (
     load_classifier,
-    save_classifier,
     shipped_weights,
     train_classifier,
 )
@@ -28,7 +28,7 @@ def main() -> None:
             print(f"{done:,} of {total:,} steps", file=sys.stderr, flush=True)
 
     path = shipped_weights(dataset.name)
-    save_classifier(train_classifier(dataset, on_step=report), path)
+    write_tensors(path, train_classifier(dataset, on_step=report).state_dict())
     extractor = load_classifier(path, dataset)
     _, labels = extractor(dataset.test_images)
     assert labels is not None

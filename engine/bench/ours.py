@@ -53,7 +53,7 @@ class OurLoop:
     ) -> None:
         self.run = create_run(runs_dir, config, command=["ddpm-tui", "bench"])
         self.trainer = Trainer(self.run, device=str(device), data_dir=data_dir)
-        self.events: Iterator[Event] = iter(self.trainer)
+        self.events = iter(self.trainer)
 
     def steps(self, count: int) -> Iterator[Event]:
         """The events of the next steps, up to the last one's Stepped."""
@@ -77,7 +77,7 @@ class OurLoop:
         return load_trained(self.run, which="last", device=str(self.trainer.device))
 
     def close(self) -> None:
-        self.events.close()  # type: ignore[attr-defined]
+        self.events.close()
 
 
 def our_sampling(trained: TrainedModel, num: int) -> Callable[[], Iterator[object]]:

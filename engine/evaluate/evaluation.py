@@ -8,7 +8,6 @@ as many generated ones as there are held-out ones stand beside the floor; nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,22 +19,15 @@ from engine.evaluate.extractor import Extractor
 from engine.evaluate.frechet import Moments, frechet_distance, moments
 from engine.evaluate.kernel import KernelDistance, kernel_distance
 from engine.evaluate.memorisation import Memorisation, memorisation, nearest
-from engine.evaluate.pixels import (
-    PixelDistances,
-    PixelStatistics,
-    pixel_distances,
-    pixel_statistics,
-)
+from engine.evaluate.pixels import PixelDistances, pixel_distances
 from engine.evaluate.precision_recall import precision_recall
+from engine.evaluate.real import Described, Progress, Real, describe, prepare
 from engine.rng import generator
 
 # Fewer than this, and the bias of the Fréchet distance is larger than most differences.
 FEW = 2048
 # Kynkäänniemi et al. used 50,000; their figures hardly move from 10,000 on, the time grows as N².
 MAX_PRECISION_RECALL = 10_000
-
-# Told what is being done, how much of it is done, and how much there is of it.
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -124,56 +116,6 @@ class Evaluation:
         return self.at_floor.frechet / self.floor.frechet
 
 
-@dataclass(frozen=True, eq=False)
-class Described:
-    """What the figures need of N pictures; the pictures themselves are not needed again.
-
-    Attributes:
-        features: float32 (N, D).
-        labels: the labels they came with, int64 (N,), or None.
-        predicted: the extractor's, int64 (N,), or None where it knows no classes of this data set.
-        pixels: statistics of their pixels.
-    """
-
-    features: Tensor
-    labels: Tensor | None
-    predicted: Tensor | None
-    pixels: PixelStatistics
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def take(self, indices: Tensor) -> Described:
-        return Described(
-            self.features[indices],
-            None if self.labels is None else self.labels[indices],
-            None if self.predicted is None else self.predicted[indices],
-            self.pixels.take(indices),
-        )
-
-    def first(self, count: int) -> Described:
-        return self if count >= len(self) else self.take(torch.arange(count))
-
-
-@dataclass(frozen=True, eq=False)
-class Real:
-    """The real side of every comparison, for one data set and one extractor; costs a minute or two.
-
-    Attributes:
-        reference: the training split.
-        moments: of its features.
-        held_out: the held-out split, in a fixed random order.
-        held_out_nearest: distances of the held-out pictures to their nearest training pictures.
-    """
-
-    dataset: Dataset
-    extractor: Extractor
-    reference: Described
-    moments: Moments
-    held_out: Described
-    held_out_nearest: Tensor
-
-
 def check_count(num: int, extractor: Extractor) -> str:
     """Are there enough pictures for figures?
 
@@ -195,61 +137,6 @@ def check_count(num: int, extractor: Extractor) -> str:
             "number than on the model; compare it with its floor alone."
         )
     return ""
-
-
-def describe(
-    pixels: Tensor,
-    labels: Tensor | None,
-    extractor: Extractor,
-    what: str = "pictures",
-    on_progress: Progress | None = None,
-) -> Described:
-    """Features and pixel statistics of pictures.
-
-    Args:
-        pixels: uint8 (N, C, H, W), N ≥ 1.
-        labels: int64 (N,), or None.
-        what: what they are, for the progress.
-    """
-    features, predicted = [], []
-    done = 0
-    for part in torch.split(pixels, 1000):
-        found, classes = extractor(part)
-        features.append(found)
-        predicted.append(classes)
-        done += len(part)
-        if on_progress:
-            on_progress(f"features of {what}", done, len(pixels))
-    return Described(
-        torch.cat(features),
-        None if labels is None else labels.cpu(),
-        None if predicted[0] is None else torch.cat([p for p in predicted if p is not None]),
-        pixel_statistics(pixels),
-    )
-
-
-def prepare(dataset: Dataset, extractor: Extractor, on_progress: Progress | None = None) -> Real:
-    """Describe the real pictures; pass the result to `evaluate_pixels` to do it only once."""
-
-    def described(pixels: Tensor, labels: Tensor, what: str) -> Described:
-        return describe(pixels, labels, extractor, what, on_progress)
-
-    def on_step(done: int, total: int) -> None:
-        if on_progress:
-            on_progress("nearest pictures of the held-out ones", done, total)
-
-    reference = described(dataset.images, dataset.labels, "the training split")
-    held_out = described(dataset.test_images, dataset.test_labels, "the held-out pictures")
-    order = torch.randperm(len(held_out), generator=generator(0, "held-out", 0))
-    distances, _ = nearest(dataset.test_images, dataset.images, on_step)
-    return Real(
-        dataset,
-        extractor,
-        reference,
-        moments(reference.features),
-        held_out.take(order),
-        distances,
-    )
 
 
 def figures(pictures: Described, reference: Described, reference_moments: Moments) -> Figures:
@@ -310,7 +197,7 @@ def evaluate_pixels(
         pixels: uint8 (N, C, H, W), N ≥ the extractor's number of features.
         labels: the labels they were asked for, int64 (N,), or None.
         dataset: the real pictures; its training split is the reference.
-        real: what `prepare` made of the same data set and extractor; made anew when None.
+        real: what `find_real` knows of the same data set and extractor; made anew when None.
 
     Raises:
         ConfigError: too few pictures.

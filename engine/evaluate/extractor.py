@@ -25,8 +25,8 @@ from engine.data.dataset import Dataset
 from engine.data.range import to_unit
 from engine.device import resolve_precision
 from engine.errors import DataError
+from engine.evaluate.cache import cached, fingerprint, write_tensors
 from engine.rng import generator
-from engine.runs import io
 
 # A change of the network or of its training is a new version: the features are others.
 VERSION = 1
@@ -153,7 +153,7 @@ def find_extractor(
         )
     path = cached_weights(dataset)
     if not path.is_file():
-        save_classifier(train_classifier(dataset, on_step=on_step), path)
+        write_tensors(path, train_classifier(dataset, on_step=on_step).state_dict())
     return load_classifier(path, dataset)
 
 
@@ -164,23 +164,8 @@ def shipped_weights(name: str) -> Path:
 
 def cached_weights(dataset: Dataset) -> Path:
     """Where a trained extractor is kept; another place for other pictures of the same name."""
-    from platformdirs import user_cache_path
-
-    content = hashlib.sha256()
-    for part in (dataset.images, dataset.labels):
-        content.update(part.cpu().contiguous().numpy().data)
-    folder = user_cache_path("ddpm-tui") / "extractors"
-    return folder / f"{dataset.name}-v{VERSION}-{content.hexdigest()[:8]}.safetensors"
-
-
-def save_classifier(network: Classifier, path: Path) -> None:
-    """Write the weights, whole or not at all."""
-    from safetensors.torch import save
-
-    weights = {key: value.cpu() for key, value in network.state_dict().items()}
-    with io.explained("create", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    io.write_atomic(path, save(weights))
+    content = fingerprint(dataset.images, dataset.labels)
+    return cached("extractors", f"{dataset.name}-v{VERSION}-{content}")
 
 
 def load_classifier(path: Path, dataset: Dataset) -> Extractor:

@@ -13,8 +13,9 @@ from torch import Tensor
 from engine.config import SamplingConfig
 from engine.data.dataset import Dataset
 from engine.errors import DataError
-from engine.evaluate.evaluation import Evaluation, Progress, check_count, evaluate_pixels
+from engine.evaluate.evaluation import Evaluation, check_count, evaluate_pixels
 from engine.evaluate.extractor import Extractor
+from engine.evaluate.real import Progress, find_real
 from engine.images import write_png
 from engine.runs import io
 from engine.runs.folder import Run
@@ -74,7 +75,10 @@ def evaluate_run(
     asked = [labels for _, labels in chunks if labels is not None]
     # With guidance 0 the network was not told what was asked for.
     labels = torch.cat(asked) if asked and sampling.guidance_scale else None
-    evaluation = evaluate_pixels(pixels, labels, dataset, extractor, on_progress=on_progress)
+    real = find_real(dataset, extractor, on_progress)
+    evaluation = evaluate_pixels(
+        pixels, labels, dataset, extractor, real=real, on_progress=on_progress
+    )
     files = write_evaluation(
         trained.run, evaluation, pixels, dataset, sampling, seed=seed, step=trained.step
     )

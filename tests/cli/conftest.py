@@ -20,7 +20,12 @@ def run_cli(
     return subprocess.run(
         [sys.executable, "-m", "ddpm_tui", *args],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "XDG_CACHE_HOME": str(cwd / "cache"),
+            **(env or {}),
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

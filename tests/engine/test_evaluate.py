@@ -16,19 +16,16 @@ from engine.config import SamplingConfig
 from engine.data.dataset import Dataset, load
 from engine.errors import ConfigError
 from engine.evaluate.evaluation import (
-    Described,
     Evaluation,
     Figures,
-    Real,
     check_count,
     class_figures,
-    describe,
     evaluate_pixels,
     figures,
-    prepare,
 )
 from engine.evaluate.extractor import Extractor, find_extractor
 from engine.evaluate.frechet import frechet_distance, moments
+from engine.evaluate.real import Described, Real, describe, find_real, kept_real, prepare
 from engine.evaluate.results import closest_pairs, evaluation_stem, write_evaluation
 from engine.images import read_png
 from engine.runs.folder import Run
@@ -421,3 +418,82 @@ def test_a_part_of_described_pictures_is_the_description_of_the_part(
     picked = torch.tensor([5, 3, 99])
     equal(whole.take(picked), describe(fresh[picked], fresh_labels[picked], extractor))
     assert whole.first(10_000) is whole
+
+
+# The real side is described once
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def few(clothes: Dataset) -> Dataset:
+    return replace(clothes, images=clothes.images[:300], labels=clothes.labels[:300])
+
+
+def test_the_second_evaluation_need_not_describe_the_real_pictures(
+    few: Dataset, extractor: Extractor, cache: Path
+) -> None:
+    first = find_real(few, extractor)
+
+    def unused(pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        raise AssertionError("described again")
+
+    again = find_real(few, replace(extractor, extract=unused))
+    for ours, kept in ((first.reference, again.reference), (first.held_out, again.held_out)):
+        for one, other in (
+            (ours.features, kept.features),
+            (ours.labels, kept.labels),
+            (ours.predicted, kept.predicted),
+            (ours.pixels.brightness, kept.pixels.brightness),
+            (ours.pixels.contrast, kept.pixels.contrast),
+            (ours.pixels.spectrum, kept.pixels.spectrum),
+        ):
+            assert one is not None
+            assert other is not None
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert torch.equal(first.held_out_nearest, again.held_out_nearest)
+    assert again.dataset is few
+    pictures = describe(few.test_images[:300], None, extractor)
+    assert figures(pictures, first.reference, first.moments) == figures(
+        pictures, again.reference, again.moments
+    )
+
+
+def test_other_pictures_or_features_are_kept_elsewhere(
+    few: Dataset, clothes: Dataset, extractor: Extractor, cache: Path
+) -> None:
+    other = replace(few, test_images=few.test_images.flip(0))
+    named = replace(extractor, name="another")
+    places = {
+        kept_real(few, extractor),
+        kept_real(clothes, extractor),
+        kept_real(other, extractor),
+        kept_real(few, named),
+    }
+    assert len(places) == 4
+    assert all(cache in place.parents for place in places)
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a safetensors file", b"half"])
+def test_a_damaged_file_is_made_anew(
+    few: Dataset, extractor: Extractor, cache: Path, damage: bytes
+) -> None:
+    whole = find_real(few, extractor)
+    path = kept_real(few, extractor)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if damage == b"half" else damage)
+    again = find_real(few, extractor)
+    assert torch.equal(whole.reference.features, again.reference.features)
+    assert path.read_bytes() == data
+
+
+def test_without_a_cache_it_is_made_every_time(
+    few: Dataset, extractor: Extractor, cache: Path
+) -> None:
+    cache.write_text("a file where the folder should be")
+    assert len(find_real(few, extractor).reference) == 300
+    assert len(find_real(few, extractor).reference) == 300

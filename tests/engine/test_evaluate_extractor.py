@@ -13,12 +13,12 @@ import torch
 from engine.data.dataset import Dataset, load
 from engine.errors import ConfigError, DataError
 from engine.evaluate import extractor as module
+from engine.evaluate.cache import write_tensors
 from engine.evaluate.extractor import (
     FEATURES,
     cached_weights,
     find_extractor,
     load_classifier,
-    save_classifier,
     shipped_weights,
     train_classifier,
 )
@@ -56,11 +56,11 @@ def test_its_name_is_its_version_and_the_hash_of_its_weights(clothes: Dataset) -
 
 def test_other_weights_have_another_name(clothes: Dataset, tmp_path: Path) -> None:
     network = module.Classifier(1, 10)
-    save_classifier(network, tmp_path / "a.safetensors")
+    write_tensors(tmp_path / "a.safetensors", network.state_dict())
     first = load_classifier(tmp_path / "a.safetensors", clothes).name
     with torch.no_grad():
         network.head.bias[0] += 1e-6
-    save_classifier(network, tmp_path / "b.safetensors")
+    write_tensors(tmp_path / "b.safetensors", network.state_dict())
     assert load_classifier(tmp_path / "b.safetensors", clothes).name != first
 
 
@@ -127,7 +127,7 @@ def test_a_data_set_of_fewer_pictures_than_a_batch_can_be_trained_on(other: Data
 
 def test_learning_is_possible(other: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EPOCHS", 6)
-    save_classifier(train_classifier(other), cached_weights(other))
+    write_tensors(cached_weights(other), train_classifier(other).state_dict())
     _, labels = find_extractor(other)(other.test_images)
     assert labels is not None
     assert (labels == other.test_labels).double().mean() > 0.4

@@ -356,7 +356,6 @@ def test_more_than_can_be_shown_go_into_one_file_as_they_are_finished(
     trained, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr("engine.sampling.CHUNK", 3)
-    monkeypatch.setattr("engine.sample_files.CHUNK", 3)
     monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 5)
     sampling = SamplingConfig(num=8, num_inference_steps=2)
     files = write_samples(trained, sampling, 0, out=tmp_path)
@@ -372,7 +371,7 @@ def test_more_than_can_be_shown_go_into_one_file_as_they_are_finished(
 
 
 def test_only_what_is_shown_is_kept_in_memory(trained, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("engine.sample_files.CHUNK", 3)
+    monkeypatch.setattr("engine.sampling.CHUNK", 3)
     monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 3)
     made = []
     monkeypatch.setattr(
@@ -389,7 +388,7 @@ def test_as_many_as_can_be_shown_need_no_file_of_all(trained, tmp_path: Path, mo
 
 
 def test_an_interrupted_drawing_leaves_no_half_file(trained, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("engine.sample_files.CHUNK", 3)
+    monkeypatch.setattr("engine.sampling.CHUNK", 3)
     monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 2)
 
     def stop(done: int, total: int) -> None:

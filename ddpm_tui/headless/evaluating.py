@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.headless import Progress, progress
+from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.report import table
 
 if TYPE_CHECKING:

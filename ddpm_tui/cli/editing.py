@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ddpm_tui.choices import Sampler
-
-if TYPE_CHECKING:
-    from engine.runs.folder import Run
+from ddpm_tui.cli.options import (
+    Checkpoint,
+    DataDir,
+    Device,
+    Eta,
+    Json,
+    RunName,
+    RunsDir,
+    SamplerName,
+    SamplesDir,
+    only_given,
+    open_named,
+)
 
 edit_app = typer.Typer(
     help="Intervene in the reverse process: start from a picture, inpaint, change the prompt on "
@@ -20,9 +30,6 @@ edit_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RunName = Annotated[
-    str, typer.Argument(help="Name of a run, as `ddpm-tui runs` lists it.", metavar="RUN")
-]
 Image = Annotated[
     list[Path] | None,
     typer.Option(help="A picture of your own; can be given several times.", metavar="FILE"),
@@ -37,9 +44,7 @@ FromTest = Annotated[
 Resize = Annotated[
     bool, typer.Option("--resize", help="Cut and scale a picture or mask of another size.")
 ]
-SamplerName = Annotated[Sampler | None, typer.Option(help="Update rule [default: the run's].")]
 Steps = Annotated[int | None, typer.Option(help="Timesteps visited [default: the run's].", min=1)]
-Eta = Annotated[float | None, typer.Option(help="ddim: 0 is deterministic, 1 as noisy as ddpm.")]
 Prompt = Annotated[
     str | None,
     typer.Option(help='Classes by name, as in "0.6 dress + 0.4 coat", for a network that knows.'),
@@ -48,21 +53,6 @@ Guidance = Annotated[
     float | None, typer.Option(help="Guidance scale: 1 is none, above 1 exaggerates the class.")
 ]
 Seed = Annotated[int, typer.Option(help="Every random draw follows from it.", min=0)]
-Checkpoint = Annotated[
-    str, typer.Option(help="best (lowest held-out loss), last, or a step number.")
-]
-Out = Annotated[
-    Path | None, typer.Option(help="Folder [default: the run's samples].", metavar="DIR")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
-RunsDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the runs [default: $DDPM_TUI_RUNS, else ./runs].", metavar="DIR"),
-]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder to look for data sets in first.", metavar="DIR")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def _sampling(
@@ -74,7 +64,7 @@ def _sampling(
     guidance: float | None,
 ) -> dict[str, Any]:
     """The fields of the run's `[sampling]` table that the options replace."""
-    given = {
+    options = {
         "num": num,
         "sampler": sampler and sampler.value,
         "num_inference_steps": steps,
@@ -82,13 +72,7 @@ def _sampling(
         "prompt": prompt,
         "guidance_scale": guidance,
     }
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _open(runs_dir: Path | None, name: str) -> Run:
-    from engine.runs.folder import default_runs_dir, open_run
-
-    return open_run(runs_dir or default_runs_dir(), name)
+    return only_given(options)
 
 
 @edit_app.callback(invoke_without_command=True)
@@ -115,7 +99,7 @@ def start(
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
@@ -127,10 +111,10 @@ def start(
     class-conditional network is asked for the held-out picture's own class; for a file, for
     each class in turn.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     pictures = editing.Pictures(image or (), from_test or (), resize, data_dir)
     editing.start(request, pictures, strength, num)
@@ -170,7 +154,7 @@ def inpaint(
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
@@ -181,10 +165,10 @@ def inpaint(
     RePaint: every other pixel is kept, and by going back and forth the new part is made to fit.
     Each step starts afresh, so a multistep sampler is of first order here: ddpm is as good.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(
         opened, sampling, seed, checkpoint, out, device, as_json, most_steps=100
     )
@@ -217,7 +201,7 @@ def switch(
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -227,10 +211,10 @@ def switch(
     The pictures that would have come without the change are shown beside. A multistep sampler
     remembers across the change, for one step, what was asked before.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     editing.switch(request, prompt_at or (), guidance_at or ())
 
@@ -249,7 +233,7 @@ def renoise(
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -258,10 +242,10 @@ def renoise(
 
     The pictures that would have come without are shown beside.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     editing.renoise(request, at, back_to, times)
 
@@ -288,7 +272,7 @@ def branch(
     guidance: Guidance = None,
     seed: Seed = 0,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -298,11 +282,11 @@ def branch(
     With other noise, other prompts, or both. The first branch has the noise of the picture
     itself. Where the run's own sampler draws no noise, several branches take dpmpp_2m_sde.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     num = num or (1 if to_prompt else 8)
     sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     editing.branch(request, at, num, to_prompt or (), picture)
 
@@ -324,7 +308,7 @@ def interpolate(
     prompt: Prompt = None,
     guidance: Guidance = None,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     as_json: Json = False,
@@ -333,11 +317,11 @@ def interpolate(
 
     Along the arc between their noise, by a sampler that draws none on the way.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     pair = editing.seed_pair(seeds)
     sampling = _sampling(num, sampler, steps, 0.0, prompt, guidance)
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(
         opened, sampling, pair[0], checkpoint, out, device, as_json, most_steps=100
     )
@@ -362,7 +346,7 @@ def invert(
     prompt: Prompt = None,
     guidance: Guidance = None,
     checkpoint: Checkpoint = "best",
-    out: Out = None,
+    out: SamplesDir = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
@@ -374,12 +358,12 @@ def invert(
     picture. Nothing is clipped. Without --prompt a class-conditional network is asked for the
     held-out picture's own class.
     """
-    from ddpm_tui import editing
+    from ddpm_tui.headless import editing
 
     sampling = _sampling(
         len(image or from_test or ()) or None, Sampler.ddim, steps, 0.0, prompt, guidance
     )
-    opened = _open(runs_dir, run)
+    opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, 0, checkpoint, out, device, as_json, most_steps=100)
     pictures = editing.Pictures(image or (), from_test or (), resize, data_dir)
     editing.invert(request, pictures, to_prompt, refine)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm_tui.headless import progress
+from ddpm_tui.headless.progress import progress
 from ddpm_tui.report import table
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.headless import Progress, progress
+from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.sanitize import clean
 from engine.errors import ConfigError
 

@@ -1,0 +1,101 @@
+"""`evaluate` and `bench`: figures of a run, and of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddpm_tui.cli.options import (
+    Checkpoint,
+    DataDir,
+    Device,
+    Json,
+    PictureSeed,
+    RunName,
+    RunsDir,
+    SamplerName,
+    only_given,
+    open_named,
+)
+
+
+def evaluate(
+    run: RunName,
+    num: Annotated[
+        int, typer.Option(help="Pictures to draw; figures of fewer do not compare.", min=1)
+    ] = 10_000,
+    sampler: SamplerName = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps a picture [default: the run's].", min=1)
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance [default: the run's].")
+    ] = None,
+    seed: PictureSeed = 0,
+    checkpoint: Checkpoint = "best",
+    extractor: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of Inception v3 to compare by, with the extra `inception` "
+            "[default: the data set's own classifier].",
+            metavar="FILE",
+        ),
+    ] = None,
+    device: Device = "auto",
+    runs_dir: RunsDir = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the pictures of a run against real ones: every figure beside what real ones get.
+
+    Fréchet and kernel distance, precision, recall, each class, brightness, contrast and detail,
+    nearest training pictures. Kept in the run's `evaluations`.
+    """
+    from ddpm_tui.headless import evaluating
+
+    overrides = {
+        "num": num,
+        "sampler": sampler and sampler.value,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance_scale,
+    }
+    evaluating.evaluate(
+        open_named(runs_dir, run),
+        only_given(overrides),
+        seed=seed,
+        which=checkpoint,
+        inception=extractor,
+        device=device,
+        data_dir=data_dir,
+        as_json=as_json,
+    )
+
+
+def bench(
+    rounds: Annotated[
+        int, typer.Option(help="How often each measurement is taken, all in turn.", min=1, max=100)
+    ] = 5,
+    seconds: Annotated[
+        float, typer.Option(help="About how long each measurement takes.", min=0.01, max=600)
+    ] = 2.0,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Time all steps of the samplers: minutes a round on a CPU."),
+    ] = False,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Measure training and sampling on this machine, against the article's loops, in turn."""
+    from ddpm_tui.headless import benching
+
+    benching.run(
+        device=device,
+        rounds=rounds,
+        seconds=seconds,
+        full=full,
+        data_dir=data_dir,
+        as_json=as_json,
+    )

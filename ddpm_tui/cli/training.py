@@ -1,0 +1,221 @@
+"""`train`, `resume` and `config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ddpm_tui.choices import BetaSchedule, Color, LrSchedule, Precision, Prediction
+from ddpm_tui.cli.options import (
+    INTERRUPTED,
+    ColorOption,
+    DataDir,
+    Device,
+    Json,
+    OpenWorkbench,
+    RunName,
+    RunsDir,
+    only_given,
+    open_named,
+    resolve_runs_dir,
+)
+from ddpm_tui.cli.workbench import open_workbench, require_terminal
+from engine.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    from engine.config import RunConfig
+    from engine.runs.folder import Run
+
+
+def train(
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="fashion-mnist, mnist or fashion-mnist-10k (built in) "
+            "[default: fashion-mnist where it is found, else fashion-mnist-10k]."
+        ),
+    ] = None,
+    preset: Annotated[
+        str,
+        typer.Option(help="default (a good U-Net, quick) or article (the article's recipe)."),
+    ] = "default",
+    model: Annotated[
+        str | None, typer.Option(help="unet, dit or article [default: the preset's].")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Length in passes over the data, instead of --steps.", min=1)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.", min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    lr_schedule: Annotated[LrSchedule | None, typer.Option(help="Learning rate over time.")] = None,
+    class_conditional: Annotated[
+        bool | None,
+        typer.Option(
+            "--class-conditional/--unconditional",
+            help="Tell the network the classes, so that `sample --prompt` can ask for them.",
+            show_default=False,
+        ),
+    ] = None,
+    prediction_type: Annotated[
+        Prediction | None,
+        typer.Option(help="What the network predicts: the noise, the image or the velocity."),
+    ] = None,
+    beta_schedule: Annotated[
+        BetaSchedule | None,
+        typer.Option(help="Noise schedule; squaredcos_cap_v2 is the cosine schedule."),
+    ] = None,
+    num_train_timesteps: Annotated[
+        int | None, typer.Option(help="T, the length of the forward process.", min=2)
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Numbers that the network works in.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any other setting, as in training.snr_gamma=5; may be repeated. "
+            "`ddpm-tui config` lists them all.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Every random draw follows from it.", min=0)] = 0,
+    device: Device = "auto",
+    runs_dir: RunsDir = None,
+    data_dir: DataDir = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run [default: run1, run2, …].")
+    ] = None,
+    tui: OpenWorkbench = False,
+    color: ColorOption = Color.auto,
+    as_json: Json = False,
+) -> None:
+    """Train a new run and keep it in its own folder.
+
+    Prints the run's name first. Ctrl+C saves a checkpoint and stops; `ddpm-tui resume` goes on.
+    """
+    if tui:
+        require_terminal()
+    overrides: dict[str, dict[str, Any]] = {
+        "data": {"batch_size": batch_size},
+        "diffusion": {
+            "beta_schedule": beta_schedule and beta_schedule.value,
+            "num_train_timesteps": num_train_timesteps,
+            "prediction_type": prediction_type and prediction_type.value,
+        },
+        "model": {"name": model, "class_conditional": class_conditional},
+        "training": {
+            "steps": steps,
+            "lr": lr,
+            "lr_schedule": lr_schedule and lr_schedule.value,
+            "precision": precision and precision.value,
+        },
+    }
+    given = _merge(overrides, settings or [])
+    if epochs is not None and "steps" in given["training"]:
+        raise ConfigError("epochs and steps exclude each other", "Give one of them.")
+    config = _config(preset, dataset, data_dir, epochs, seed, given)
+
+    from engine.device import resolve_device
+    from engine.runs.folder import create_run
+
+    resolve_device(device)
+    run = create_run(resolve_runs_dir(runs_dir), config, name=name)
+    if tui:
+        open_workbench(run.path.parent, data_dir, color, device=device, train=run.name)
+        return
+    _train(run, device, data_dir, as_json)
+
+
+def resume(
+    run: RunName,
+    device: Device = "auto",
+    runs_dir: RunsDir = None,
+    data_dir: DataDir = None,
+    tui: OpenWorkbench = False,
+    color: ColorOption = Color.auto,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run from its last checkpoint."""
+    opened = open_named(runs_dir, run)
+    status = opened.status()
+    if status.state == "finished":
+        raise EngineError(
+            f"{run} is finished: {status.step} of {status.total_steps} steps",
+            f"Sample from it: ddpm-tui sample {run}",
+        )
+    if tui:
+        open_workbench(opened.path.parent, data_dir, color, device=device, train=run)
+        return
+    _train(opened, device, data_dir, as_json)
+
+
+def config(
+    preset: Annotated[str, typer.Option(help="default or article.")] = "default",
+) -> None:
+    """Print every setting with its default and what it means, as a run's config.toml."""
+    from engine.config import make_config, to_toml
+    from engine.data import SOURCES, default_dataset
+
+    name = default_dataset(None)
+    size = SOURCES[name].train_count
+    print(to_toml(make_config(preset, dataset_size=size, data={"dataset": name})), end="")
+
+
+def _merge(options: dict[str, dict[str, Any]], settings: list[str]) -> dict[str, dict[str, Any]]:
+    """The options that were given and the settings of --set, by table.
+
+    Raises:
+        ConfigError: a setting is unknown, or was given by its option too.
+    """
+    given = {table: only_given(values) for table, values in options.items()}
+    if settings:
+        from engine.settings import parse_settings
+
+        for table, values in parse_settings(settings).items():
+            for key, value in values.items():
+                if key in given.setdefault(table, {}):
+                    raise ConfigError(
+                        f"{table}.{key} is given by --set and by its own option",
+                        "Give one of them.",
+                    )
+                given[table][key] = value
+    return given
+
+
+def _config(
+    preset: str,
+    dataset: str | None,
+    data_dir: Path | None,
+    epochs: int | None,
+    seed: int,
+    given: dict[str, dict[str, Any]],
+) -> RunConfig:
+    """The config that the options ask for; the data set is looked for before a run is made."""
+    from engine.config import make_config
+    from engine.data import default_dataset, find, sources
+    from engine.data.verify import verify
+    from engine.prompts import parse_prompt
+
+    name = dataset or default_dataset(data_dir)
+    source = sources.get(name)
+    located = find(name, data_dir)
+    given["data"]["dataset"] = name
+    config = make_config(preset, dataset_size=source.train_count, epochs=epochs, seed=seed, **given)
+    for prompt in (config.sampling.prompt, config.preview.prompt):
+        if prompt:
+            parse_prompt(prompt, source.class_names)
+    # Half a second for the largest set, so that damaged data leaves no run folder behind.
+    verify(source, located)
+    return config
+
+
+def _train(run: Run, device: str, data_dir: Path | None, as_json: bool) -> None:
+    from ddpm_tui.headless import training
+
+    finished = training.train(run, device=device, data_dir=data_dir, as_json=as_json)
+    if not finished:
+        raise typer.Exit(INTERRUPTED)

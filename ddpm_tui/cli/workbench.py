@@ -1,0 +1,57 @@
+"""Opening the workbench: the command without a verb, and `--tui`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddpm_tui.choices import Color
+from ddpm_tui.cli.options import ColorOption, DataDir, RunsDir, resolve_runs_dir
+from engine.errors import EngineError
+
+
+def workbench(
+    context: typer.Context,
+    runs_dir: RunsDir = None,
+    data_dir: DataDir = None,
+    color: ColorOption = Color.auto,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Open the workbench."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"ddpm-tui {installed('ddpm-tui')}")
+        return
+    if context.invoked_subcommand is None:
+        open_workbench(resolve_runs_dir(runs_dir), data_dir, color)
+
+
+def require_terminal() -> None:
+    # Textual writes to standard error, so all three have to be the terminal.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise EngineError(
+            "The workbench needs a terminal, and this is none",
+            "For scripts there are commands: ddpm-tui --help lists them.",
+        )
+
+
+def open_workbench(
+    runs_dir: Path,
+    data_dir: Path | None,
+    color: Color,
+    *,
+    device: str = "auto",
+    train: str | None = None,
+) -> None:
+    require_terminal()
+    from ddpm_tui import color as colors
+
+    colors.apply(colors.detect(os.environ, color.value), os.environ)
+    from ddpm_tui.app import Workbench
+
+    Workbench(runs_dir, data_dir=data_dir, device=device, train=train).run()

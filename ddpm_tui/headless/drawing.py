@@ -1,0 +1,64 @@
+"""`ddpm-tui sample`: draw pictures and say where they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm_tui.headless.progress import progress
+from ddpm_tui.sanitize import clean
+
+if TYPE_CHECKING:
+    from engine.runs.folder import Run
+
+
+def sample(
+    run: Run,
+    overrides: dict[str, Any],
+    *,
+    seed: int = 0,
+    which: str = "best",
+    stretched: bool = False,
+    out: Path | None = None,
+    device: str = "auto",
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Draw pictures from a run, and say where they are.
+
+    Args:
+        overrides: fields of the run's `[sampling]` table.
+        quiet: print no result; a progress bar is shown all the same.
+    """
+    from engine.config import override_sampling
+    from engine.sample_files import MAX_SHOWN, write_samples
+    from engine.sampling import load_trained
+
+    trained = load_trained(run, which=which, device=device)
+    sampling = override_sampling(trained.config, overrides)
+    with progress(f"sampling {run.name}", sampling.num_inference_steps, quiet=as_json) as bar:
+        files = write_samples(
+            trained,
+            sampling,
+            seed,
+            out=out,
+            stretched=stretched,
+            on_step=lambda done, total: bar.update(done, "timesteps", total),
+        )
+    if quiet:
+        return
+    if as_json:
+        facts = {"run": run.name, "step": trained.step, "seed": seed, **sampling.model_dump()}
+        facts |= {"png": str(files.png), "gif": str(files.gif)}
+        print(json.dumps({**facts, "npy": str(files.npy)} if files.npy else facts))
+        return
+    what = "1 picture" if sampling.num == 1 else f"{sampling.num:,} pictures"
+    if sampling.prompt:
+        what += f" of {clean(sampling.prompt)}"
+    if sampling.guidance_scale != 1:
+        what += f", guidance {sampling.guidance_scale:g},"
+    print(f"{what} from {run.name} at step {trained.step:,}, seed {seed}")
+    print(f"picture  {files.png}\ngif      {files.gif}")
+    if files.npy:
+        print(f"all      {files.npy}  (the others show the first {MAX_SHOWN})")
