@@ -58,3 +58,11 @@ class Spacing(StrEnum):
     leading = "leading"
     linspace = "linspace"
     trailing = "trailing"
+
+
+class Deterministic(StrEnum):
+    """The samplers that draw no noise on the way."""
+
+    ddim = "ddim"
+    dpmpp_2m = "dpmpp_2m"
+    heun = "heun"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args, get_origin
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,7 +30,7 @@ class DiffusionConfig(Section):
         1000, ge=2, le=10_000, description="T, the length of the forward process"
     )
     beta_schedule: Literal["linear", "squaredcos_cap_v2", "sigmoid"] = Field(
-        "linear", description="noise schedule; squaredcos_cap_v2 is the cosine schedule"
+        "linear", description="noise schedule, squaredcos_cap_v2 is cosine"
     )
     beta_start: float = Field(
         1e-4, gt=0, lt=1, description="linear, sigmoid: β at the first timestep"
@@ -103,7 +103,10 @@ class ModelConfig(Section):
                 f"attention_head_dim ({self.attention_head_dim})"
             )
         if self.name == "article" and (self.class_conditional or self.patch_size > 1):
-            raise ValueError("the article's network has neither classes nor patches")
+            raise ValueError(
+                "the article's network has neither classes nor patches: leave them out, or "
+                "take unet"
+            )
         return self
 
     def _check_unet(self) -> None:
@@ -127,13 +130,13 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     steps: int = Field(1500, ge=1, le=100_000_000, description="training steps")
     optimizer: Literal["adam", "adamw", "muon"] = Field(
-        "adamw", description="muon: Muon for the matrices, AdamW for all other weights"
+        "adamw", description="muon is for the matrices, with adamw for all other weights"
     )
     lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate")
     lr_warmup_steps: int = Field(100, ge=0, description="steps over which lr rises from 0")
     lr_schedule: Literal["constant", "cosine", "onecycle"] = Field(
         "cosine",
-        description="constant and cosine (to 0) follow the warm-up; onecycle rises and falls",
+        description="constant and cosine (to 0) follow the warm-up, onecycle rises and falls",
     )
     weight_decay: float = Field(0.0, ge=0, le=1, description="adamw: decoupled weight decay")
     loss: Literal["mse", "huber"] = Field("mse", description="error of the prediction")
@@ -163,13 +166,13 @@ class SamplingConfig(Section):
 
     num: int = Field(16, ge=1, le=1_000_000, description="pictures")
     sampler: Literal["ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "heun"] = Field(
-        "ddpm", description="update rule"
+        "ddpm", description="sampler"
     )
     num_inference_steps: int = Field(
-        1000, ge=1, le=10_000, description="timesteps visited: a network call each, heun two"
+        1000, ge=1, le=10_000, description="sampling steps: a network call each, heun two"
     )
     variance_type: Literal["fixed_small", "fixed_large"] = Field(
-        "fixed_small", description="ddpm: σ² = β̃_t or β_t"
+        "fixed_small", description="ddpm: σ² = β̃_t (small) or β_t (large)"
     )
     eta: float = Field(0.0, ge=0, le=1, description="ddim: 0 is deterministic, 1 as noisy as ddpm")
     timestep_spacing: Literal["leading", "linspace", "trailing"] = Field(
@@ -379,8 +382,12 @@ def to_toml(config: RunConfig) -> str:
                 container[key] = table
             else:
                 item = tomlkit.item(list(value) if isinstance(value, tuple) else value)
-                if field.description:
-                    item.comment(field.description)
+                choices = get_args(field.annotation)
+                about = [field.description] if field.description else []
+                if get_origin(field.annotation) is Literal:
+                    about.append(" | ".join(map(str, choices)))
+                if about:
+                    item.comment("; ".join(about))
                 container[key] = item
 
     add(document, config)

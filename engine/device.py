@@ -30,7 +30,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             raise DeviceError(
-                f"{name} is not there: torch sees {count} GPUs",
+                f"{name} is not there: torch sees {count or 'no'} GPU{'s' * (count != 1)}",
                 "Use --device cpu, or check nvidia-smi and CUDA_VISIBLE_DEVICES.",
             )
     elif device.type != "cpu":

@@ -248,7 +248,7 @@ def branch(
     if branches > 1 and not draws_noise(sampling):
         raise ConfigError(
             f"the branches would all be the same: {_sampler_words(sampling)} draws no noise",
-            "Take --sampler ddpm, or one branch for each of several prompts.",
+            "Take --sampler dpmpp_2m_sde, or one branch for each of several prompts.",
         )
     variants = [
         override_sampling(trained.config, {**sampling.model_dump(), "prompt": prompt})
@@ -306,7 +306,7 @@ def interpolate(
     if draws_noise(sampling):
         raise ConfigError(
             f"{_sampler_words(sampling)} draws noise on the way: x_T does not decide the picture",
-            "Interpolate with --sampler ddim and --eta 0.",
+            "Take --sampler ddim, dpmpp_2m or heun.",
         )
     indices = range(sampling.num)
     first, last = (_draws(trained, seed, indices)("x_T", 0) for seed in seeds)

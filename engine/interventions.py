@@ -90,7 +90,7 @@ def start_from(
         ConfigError: strength is not in [0, 1].
     """
     if not 0 <= strength <= 1:
-        raise ConfigError(f"strength must be 0 to 1, not {strength:g}")
+        raise ConfigError(f"There is no strength {strength:g}", "Give one from 0 to 1.")
     count = round(strength * len(timesteps))
     remaining = list(timesteps[len(timesteps) - count :])
     if not remaining:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io as bytes_io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.runs import io
@@ -41,7 +42,7 @@ def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float])
         if math.isfinite(x) and math.isfinite(y) and y > 0
     ]
     values = [y for _, y in points]
-    curves = [(values, _RAW, 1), (smooth(values), _SMOOTH, 3)]
+    curves = [_Curve(values, _RAW, 1), _Curve(smooth(values), _SMOOTH, 3)]
     _write(path, [x for x, _ in points], curves, "training loss (raw, smoothed)", "step", {})
 
 
@@ -57,18 +58,28 @@ def write_quality_plot(
         RunError: the file cannot be written.
     """
     title = "Frechet distance over minutes of training"  # pillow's own font has no accents
-    _write(path, minutes, [(distances, _SMOOTH, 3)], title, "minutes", marks)
+    _write(path, minutes, [_Curve(distances, _SMOOTH, 3, points=True)], title, "minutes", marks)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Values above 0; with points, each of them is marked and the last one named."""
+
+    values: Sequence[float]
+    color: str
+    thickness: int
+    points: bool = False
 
 
 def _write(
     path: Path,
     xs: Sequence[float],
-    curves: Sequence[tuple[Sequence[float], str, int]],
+    curves: Sequence[_Curve],
     title: str,
     across: str,
     marks: Mapping[str, float],
 ) -> None:
-    """Curves of (values above 0, colour, thickness) over common, rising xs."""
+    """Curves over common, rising xs, which begin at 0."""
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = (side * _SCALE for side in _SIZE)
@@ -80,9 +91,10 @@ def _write(
     if not xs:
         draw.text((width / 2, height / 2), "no loss logged", _INK, font, anchor="mm")
     else:
-        ys = [*marks.values(), *(y for values, _, _ in curves for y in values)]
-        x_low, x_high = xs[0], xs[-1] if xs[-1] > xs[0] else xs[0] + 1
-        y_low, y_high = math.log10(min(ys)) - 0.03, math.log10(max(ys)) + 0.03
+        ys = [*marks.values(), *(y for curve in curves for y in curve.values)]
+        x_low, x_high = 0.0, xs[-1] if xs[-1] > 0 else 1.0
+        ticks = _log_ticks(min(ys), max(ys))
+        y_low, y_high = math.log10(ticks[0]), math.log10(ticks[-1])
 
         def place(x: float, y: float) -> tuple[float, float]:
             share = (x - x_low) / (x_high - x_low)
@@ -91,7 +103,7 @@ def _write(
                 height - top - bottom
             )
 
-        for tick in _log_ticks(10**y_low, 10**y_high):
+        for tick in ticks:
             y = place(x_low, tick)[1]
             draw.line([(left, y), (width - right, y)], _GRID, _SCALE)
             draw.text((left - 8 * _SCALE, y), f"{tick:g}", _INK, font, anchor="rm")
@@ -105,9 +117,14 @@ def _write(
                 draw.line([(x, y), (x + 8 * _SCALE, y)], _MARK, 2 * _SCALE)
             label = f"{name}: {value:.3g}"
             draw.text((width - right, y - 4 * _SCALE), label, _MARK, font, anchor="rb")
-        for values, color, thickness in curves:
-            points = [place(x, y) for x, y in zip(xs, values, strict=True)]
-            draw.line(points, color, thickness * _SCALE, joint="curve")
+        for curve in curves:
+            points = [place(x, y) for x, y in zip(xs, curve.values, strict=True)]
+            draw.line(points, curve.color, curve.thickness * _SCALE, joint="curve")
+            if curve.points:
+                for x, y in points:
+                    draw.circle((x, y), 4 * _SCALE, curve.color)
+                above = (points[-1][0], points[-1][1] - 8 * _SCALE)
+                draw.text(above, f"{curve.values[-1]:.3g}", curve.color, font, anchor="mb")
         draw.text((width / 2, height - 6 * _SCALE), across, _INK, font, anchor="mb")
         draw.text((left, 6 * _SCALE), title, _INK, font, anchor="lt")
 
@@ -117,10 +134,12 @@ def _write(
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5 times powers of ten between low and high."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    """1, 2, 5 times powers of ten: the fewest that reach from low to high, at least two."""
+    exponents = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [m * 10.0**e for e in exponents for m in (1, 2, 5)]
-    return [tick for tick in ticks if low <= tick <= high]
+    first = max(index for index, tick in enumerate(ticks) if tick <= low)
+    last = min(index for index, tick in enumerate(ticks) if tick >= high)
+    return ticks[first : max(last, first + 1) + 1]
 
 
 def _round_ticks(low: float, high: float, most: int = 7) -> list[float]:

@@ -227,7 +227,7 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(
             f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",
-            "Was config.toml changed after the training?",
+            "Put config.toml back as it was when the run was trained.",
         ) from None
     dtype = resolve_precision(config.training.precision, target)
     wanted = memory_format(config.model.name, dtype, target)

@@ -376,7 +376,7 @@ class Trainer:
         }
         saved = checkpoints.save_checkpoint(self.run, self.step, tensors, state)
         checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints)
-        self.run.log(f"checkpoint at step {self.step}, eval loss {eval_loss:.4f}")
+        self.run.log(f"checkpoint at step {self.step}, held-out loss {eval_loss:.4f}")
         self._write_status(eval_loss=eval_loss)
         return CheckpointSaved(self.step, saved.path, eval_loss)
 

@@ -30,16 +30,16 @@ for verb in (
     training.resume,
     drawing.sample,
     measuring.evaluate,
-    drawing.forward,
     drawing.export,
-    training.config,
     listing.runs,
     listing.show,
+    drawing.forward,
+    training.config,
     measuring.bench,
 ):
     app.command()(verb)
-app.add_typer(listing.data_app, name="data")
 app.add_typer(edit_app, name="edit")
+app.add_typer(listing.data_app, name="data")
 
 
 def main() -> None:
@@ -63,9 +63,18 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except typer.TyperException as error:
-        _complain(f"{error.format_message()} `ddpm-tui --help` and `ddpm-tui COMMAND --help` help.")
+        message = error.format_message().rstrip(".")
+        _complain(
+            f"{message}{'' if message.endswith('?') else '.'} See `{_command(error)} --help`."
+        )
         sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command(error: typer.TyperException) -> str:
+    """The command that a wrong usage was of, as far as it was understood."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "ddpm-tui"
 
 
 def _complain(message: str) -> None:

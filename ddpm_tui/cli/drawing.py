@@ -14,15 +14,19 @@ from ddpm_tui.cli.options import (
     DataDir,
     Device,
     Eta,
+    GuidanceScale,
     Json,
     PictureSeed,
+    Prompt,
     RunName,
     RunsDir,
     SamplerName,
     SamplesDir,
-    only_given,
+    SamplingSettings,
+    Steps,
     open_named,
     print_json,
+    sampling_overrides,
 )
 
 
@@ -30,31 +34,16 @@ def sample(
     run: RunName,
     num: Annotated[int | None, typer.Option(help="Pictures [default: 16].", min=1)] = None,
     sampler: SamplerName = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            help="Timesteps visited, each a network call, with heun two [default: the run's].",
-            min=1,
-        ),
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            help='Classes by name, alone or mixed, as in "0.6 dress + 0.4 coat" '
-            "[default: each in turn]. For class-conditional runs."
-        ),
-    ] = None,
-    guidance_scale: Annotated[
-        float | None,
-        typer.Option(help="1 is the class alone, above 1 exaggerates it, 0 ignores it."),
-    ] = None,
+    steps: Steps = None,
+    prompt: Prompt = None,
+    guidance_scale: GuidanceScale = None,
     variance: Annotated[
         Variance | None,
         typer.Option(help="ddpm: σ² = β_t (fixed_large) or β̃_t (fixed_small)."),
     ] = None,
     eta: Eta = None,
     timestep_spacing: Annotated[
-        Spacing | None, typer.Option(help="Which timesteps, where fewer than all are visited.")
+        Spacing | None, typer.Option(help="Which timesteps, where steps are fewer than T.")
     ] = None,
     clip: Annotated[
         bool | None,
@@ -70,6 +59,7 @@ def sample(
             show_default=False,
         ),
     ] = None,
+    settings: SamplingSettings = None,
     seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     stretch: Annotated[
@@ -85,7 +75,11 @@ def sample(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Draw pictures: a grid as PNG, the reverse process as GIF (100 frames, the last one held)."""
+    """Draw pictures: a PNG grid and a GIF of the reverse process.
+
+    The GIF has at most 100 frames, the last one held. Above 256 pictures, grid and GIF show the
+    first 256 and one .npy holds them all.
+    """
     from ddpm_tui.headless import drawing
 
     overrides = {
@@ -102,7 +96,7 @@ def sample(
     }
     drawing.sample(
         open_named(runs_dir, run),
-        only_given(overrides),
+        sampling_overrides(overrides, settings),
         seed=seed,
         which=checkpoint,
         stretched=stretch,
@@ -116,17 +110,20 @@ def forward(
     dataset: Annotated[str | None, typer.Option(help="Data set [default: as for train].")] = None,
     beta_schedule: Annotated[
         BetaSchedule, typer.Option(help="Noise schedule; squaredcos_cap_v2 is the cosine schedule.")
-    ] = BetaSchedule.linear,
+    ] = BetaSchedule.squaredcos_cap_v2,
     num_train_timesteps: Annotated[
         int, typer.Option(help="T, the length of the process.", min=2, max=10_000)
     ] = 1000,
     num: Annotated[int, typer.Option(help="Pictures.", min=1, max=1000)] = 10,
-    seed: Annotated[int, typer.Option(help="Decides the noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides the noise.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Folder.", metavar="DIR")] = Path(),
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Show the forward process: real images and what is left of them at 25, 50, 75 and 100 %."""
+    """Show real images turning into noise.
+
+    The forward process: what is left of them at 25, 50, 75 and 100 % of the timesteps.
+    """
     from engine.data import default_dataset
     from engine.data.dataset import load
     from engine.forward import ForwardProcess, write_forward
@@ -152,7 +149,10 @@ def export(
     runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
-    """Make a folder to hand on: pictures, GIF, loss plot, weights, config and a README."""
+    """Make a folder to hand on.
+
+    Pictures, GIF, loss plot, weights, config and a README.
+    """
     from engine.export import drawn_samples, export_run
     from engine.runs.checkpoint import find_checkpoint
 

@@ -7,26 +7,31 @@ from typing import Annotated, Any
 
 import typer
 
-from ddpm_tui.choices import Sampler
+from ddpm_tui.choices import Deterministic, Sampler
 from ddpm_tui.cli.options import (
     Checkpoint,
     DataDir,
     Device,
     Eta,
+    GuidanceScale,
     Json,
+    PictureSeed,
+    Prompt,
     RunName,
     RunsDir,
     SamplerName,
     SamplesDir,
-    only_given,
+    SamplingSettings,
+    Steps,
     open_named,
+    sampling_overrides,
 )
 
 edit_app = typer.Typer(
-    help="Intervene in the reverse process: start from a picture, inpaint, change the prompt on "
-    "the way, re-noise, branch, interpolate, invert.\n\n"
-    "Each writes a PNG whose rows tell what happened, and a GIF of it. Timesteps t run from T−1 "
-    "(noise) to 0; where a t is not visited, the next lower one that is counts.",
+    help="Steer the reverse process.\n\n"
+    "Start from a picture, inpaint, change the prompt on the way, re-noise, branch, interpolate, "
+    "invert. Each writes a PNG whose rows tell what happened, and a GIF of it. Timesteps t run "
+    "from T−1 (noise) to 0; where a t is not visited, the next lower one that is counts.",
     rich_markup_mode=None,
 )
 
@@ -44,15 +49,6 @@ FromTest = Annotated[
 Resize = Annotated[
     bool, typer.Option("--resize", help="Cut and scale a picture or mask of another size.")
 ]
-Steps = Annotated[int | None, typer.Option(help="Timesteps visited [default: the run's].", min=1)]
-Prompt = Annotated[
-    str | None,
-    typer.Option(help='Classes by name, as in "0.6 dress + 0.4 coat", for a network that knows.'),
-]
-Guidance = Annotated[
-    float | None, typer.Option(help="Guidance scale: 1 is none, above 1 exaggerates the class.")
-]
-Seed = Annotated[int, typer.Option(help="Every random draw follows from it.", min=0)]
 
 
 def _sampling(
@@ -61,7 +57,8 @@ def _sampling(
     steps: int | None,
     eta: float | None,
     prompt: str | None,
-    guidance: float | None,
+    guidance_scale: float | None,
+    settings: list[str] | None,
 ) -> dict[str, Any]:
     """The fields of the run's `[sampling]` table that the options replace."""
     options = {
@@ -70,9 +67,9 @@ def _sampling(
         "num_inference_steps": steps,
         "eta": eta,
         "prompt": prompt,
-        "guidance_scale": guidance,
+        "guidance_scale": guidance_scale,
     }
-    return only_given(options)
+    return sampling_overrides(options, settings)
 
 
 @edit_app.callback(invoke_without_command=True)
@@ -88,7 +85,9 @@ def start(
     from_test: FromTest = None,
     strength: Annotated[
         float,
-        typer.Option(help="Share of the way up: 0 keeps the picture, 1 forgets it.", min=0, max=1),
+        typer.Option(
+            help="How much noise: 0 keeps the picture, 1 starts from pure noise.", min=0, max=1
+        ),
     ] = 0.4,
     num: Annotated[int, typer.Option(help="Results for each picture.", min=1)] = 4,
     resize: Resize = False,
@@ -96,8 +95,9 @@ def start(
     steps: Steps = None,
     eta: Eta = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
-    seed: Seed = 0,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
+    seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -113,7 +113,7 @@ def start(
     """
     from ddpm_tui.headless import editing
 
-    sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
+    sampling = _sampling(num, sampler, steps, eta, prompt, guidance_scale, settings)
     opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     pictures = editing.Pictures(image or (), from_test or (), resize, data_dir)
@@ -127,7 +127,7 @@ def inpaint(
         str,
         typer.Option(
             help="A picture that is white where to paint; or left, right, top, bottom, centre.",
-            metavar="FILE",
+            metavar="FILE|NAME",
         ),
     ],
     image: Image = None,
@@ -139,20 +139,20 @@ def inpaint(
     resample: Annotated[
         int,
         typer.Option(
-            help="How often each stretch is gone, so that new and old grow together; "
-            "1 does not jump back. Network calls grow with it.",
+            help="RePaint resampling: passes over each jump; 1 is none, and calls grow with it.",
             min=1,
         ),
     ] = 10,
     resize: Resize = False,
     sampler: SamplerName = None,
     steps: Annotated[
-        int | None, typer.Option(help="Timesteps visited [default: 100, or T if less].", min=1)
+        int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
     ] = None,
     eta: Eta = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
-    seed: Seed = 0,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
+    seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -167,7 +167,7 @@ def inpaint(
     """
     from ddpm_tui.headless import editing
 
-    sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
+    sampling = _sampling(num, sampler, steps, eta, prompt, guidance_scale, settings)
     opened = open_named(runs_dir, run)
     request = editing.Request(
         opened, sampling, seed, checkpoint, out, device, as_json, most_steps=100
@@ -198,8 +198,9 @@ def switch(
     steps: Steps = None,
     eta: Eta = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
-    seed: Seed = 0,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
+    seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -213,7 +214,7 @@ def switch(
     """
     from ddpm_tui.headless import editing
 
-    sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
+    sampling = _sampling(num, sampler, steps, eta, prompt, guidance_scale, settings)
     opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     editing.switch(request, prompt_at or (), guidance_at or ())
@@ -230,8 +231,9 @@ def renoise(
     steps: Steps = None,
     eta: Eta = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
-    seed: Seed = 0,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
+    seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -244,7 +246,7 @@ def renoise(
     """
     from ddpm_tui.headless import editing
 
-    sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
+    sampling = _sampling(num, sampler, steps, eta, prompt, guidance_scale, settings)
     opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     editing.renoise(request, at, back_to, times)
@@ -269,8 +271,9 @@ def branch(
     steps: Steps = None,
     eta: Eta = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
-    seed: Seed = 0,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
+    seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -285,7 +288,7 @@ def branch(
     from ddpm_tui.headless import editing
 
     num = num or (1 if to_prompt else 8)
-    sampling = _sampling(num, sampler, steps, eta, prompt, guidance)
+    sampling = _sampling(num, sampler, steps, eta, prompt, guidance_scale, settings)
     opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, seed, checkpoint, out, device, as_json)
     editing.branch(request, at, num, to_prompt or (), picture)
@@ -300,13 +303,14 @@ def interpolate(
     ] = 10,
     num: Annotated[int, typer.Option(help="Pictures of each seed, a row each.", min=1)] = 4,
     sampler: Annotated[
-        Sampler, typer.Option(help="Update rule: ddim, dpmpp_2m or heun, which draw no noise.")
-    ] = Sampler.ddim,
+        Deterministic, typer.Option(help="Sampler; these draw no noise.")
+    ] = Deterministic.ddim,
     steps: Annotated[
-        int | None, typer.Option(help="Timesteps visited [default: 100, or T if less].", min=1)
+        int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
     ] = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -320,7 +324,7 @@ def interpolate(
     from ddpm_tui.headless import editing
 
     pair = editing.seed_pair(seeds)
-    sampling = _sampling(num, sampler, steps, 0.0, prompt, guidance)
+    sampling = _sampling(num, Sampler(sampler.value), steps, 0.0, prompt, guidance_scale, settings)
     opened = open_named(runs_dir, run)
     request = editing.Request(
         opened, sampling, pair[0], checkpoint, out, device, as_json, most_steps=100
@@ -334,17 +338,21 @@ def invert(
     image: Image = None,
     from_test: FromTest = None,
     to_prompt: Annotated[
-        str, typer.Option(help="Come down asking for this as well.", metavar="PROMPT")
+        str, typer.Option(help="Decode the noise with this prompt too.", metavar="PROMPT")
     ] = "",
     refine: Annotated[
-        int, typer.Option(help="More network calls a step upwards, for a smaller error.", min=0)
+        int,
+        typer.Option(
+            help="Fixed-point iterations in each inversion step, for a smaller error.", min=0
+        ),
     ] = 0,
     resize: Resize = False,
     steps: Annotated[
-        int | None, typer.Option(help="Timesteps visited [default: 100, or T if less].", min=1)
+        int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
     ] = None,
     prompt: Prompt = None,
-    guidance: Guidance = None,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
     checkpoint: Checkpoint = "best",
     out: SamplesDir = None,
     device: Device = "auto",
@@ -361,7 +369,13 @@ def invert(
     from ddpm_tui.headless import editing
 
     sampling = _sampling(
-        len(image or from_test or ()) or None, Sampler.ddim, steps, 0.0, prompt, guidance
+        len(image or from_test or ()) or None,
+        Sampler.ddim,
+        steps,
+        0.0,
+        prompt,
+        guidance_scale,
+        settings,
     )
     opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, 0, checkpoint, out, device, as_json, most_steps=100)

@@ -17,7 +17,7 @@ from ddpm_tui.cli.options import (
 )
 
 data_app = typer.Typer(
-    help="List the data sets on this machine and where they come from; `get` downloads one.",
+    help="List the data sets; `get` downloads one.",
     rich_markup_mode=None,
 )
 
@@ -40,7 +40,7 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
 
 
 def show(run: RunName, runs_dir: RunsDir = None, as_json: Json = False) -> None:
-    """Show a run: status, figures, checkpoints, files and config."""
+    """Show a run: state, figures, files, config."""
     from engine.runs.checkpoint import best_checkpoint, list_checkpoints
     from engine.runs.folder import summary
 

@@ -11,13 +11,16 @@ from ddpm_tui.cli.options import (
     Checkpoint,
     DataDir,
     Device,
+    GuidanceScale,
     Json,
     PictureSeed,
     RunName,
     RunsDir,
     SamplerName,
-    only_given,
+    SamplingSettings,
+    Steps,
     open_named,
+    sampling_overrides,
 )
 
 
@@ -27,18 +30,15 @@ def evaluate(
         int, typer.Option(help="Pictures to draw; figures of fewer do not compare.", min=1)
     ] = 10_000,
     sampler: SamplerName = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Steps a picture [default: the run's].", min=1)
-    ] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option(help="Classifier-free guidance [default: the run's].")
-    ] = None,
+    steps: Steps = None,
+    guidance_scale: GuidanceScale = None,
+    settings: SamplingSettings = None,
     seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",
     extractor: Annotated[
         Path | None,
         typer.Option(
-            help="Weights of Inception v3 to compare by, with the extra `inception` "
+            help="Weights of Inception v3 to compare by; needs the package torch-fidelity "
             "[default: the data set's own classifier].",
             metavar="FILE",
         ),
@@ -48,10 +48,11 @@ def evaluate(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure the pictures of a run against real ones: every figure beside what real ones get.
+    """Measure a run's pictures against real ones.
 
-    Fréchet and kernel distance, precision, recall, each class, brightness, contrast and detail,
-    nearest training pictures. Kept in the run's `evaluations`.
+    Every figure stands beside what real pictures get: Fréchet and kernel distance, precision,
+    recall, each class, brightness, contrast and detail, nearest training pictures. All classes in
+    turn, whatever the run's own prompt. Kept in the run's `evaluations`.
     """
     from ddpm_tui.headless import evaluating
 
@@ -63,7 +64,7 @@ def evaluate(
     }
     evaluating.evaluate(
         open_named(runs_dir, run),
-        only_given(overrides),
+        sampling_overrides(overrides, settings),
         seed=seed,
         which=checkpoint,
         inception=extractor,
@@ -88,7 +89,10 @@ def bench(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Measure training and sampling on this machine, against the article's loops, in turn."""
+    """Measure this machine's speed against the article's loops.
+
+    Training and sampling, theirs and ours in turn, and where the time of a step goes.
+    """
     from ddpm_tui.headless import benching
 
     benching.run(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm_tui.choices import Color, Sampler
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -41,8 +42,37 @@ ColorOption = Annotated[
 OpenWorkbench = Annotated[
     bool, typer.Option("--tui", help="Open the workbench with this run going.")
 ]
-PictureSeed = Annotated[int, typer.Option(help="Picture i depends on the seed and i alone.")]
-SamplerName = Annotated[Sampler | None, typer.Option(help="Update rule [default: the run's].")]
+PictureSeed = Annotated[int, typer.Option(help="Picture i depends on the seed and i alone.", min=0)]
+SamplerName = Annotated[Sampler | None, typer.Option(help="Sampler [default: the run's].")]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        help="Sampling steps, each a network call, with heun two [default: the run's].", min=1
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        help='Classes by name, alone or mixed, as in "0.6 dress + 0.4 coat", '
+        "for class-conditional runs [default: each in turn]."
+    ),
+]
+GuidanceScale = Annotated[
+    float | None,
+    typer.Option(
+        help="Classifier-free guidance: 0 ignores the class, 1 is plain conditional sampling, "
+        "above 1 exaggerates the class [default: the run's]."
+    ),
+]
+SamplingSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other setting of how pictures are drawn, as in "
+        "sampling.timestep_spacing=leading; may be repeated. `ddpm-tui config` lists them.",
+        metavar="KEY=VALUE",
+    ),
+]
 Eta = Annotated[float | None, typer.Option(help="ddim: 0 is deterministic, 1 as noisy as ddpm.")]
 
 
@@ -67,6 +97,32 @@ def open_named(runs_dir: Path | None, name: str) -> Run:
 def only_given(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given; what is None stays as the run has it."""
     return {key: value for key, value in options.items() if value is not None}
+
+
+def sampling_overrides(options: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """The fields of the run's `[sampling]` table that options and --set replace.
+
+    Raises:
+        ConfigError: a setting is of another table, unknown, or was given by its option too.
+    """
+    given = only_given(options)
+    if settings:
+        from engine.settings import parse_settings
+
+        for table, values in parse_settings(settings).items():
+            for key, value in values.items():
+                if table != "sampling":
+                    raise ConfigError(
+                        f"{table}.{key} was settled when the run was trained",
+                        "Here --set takes settings of the table sampling.",
+                    )
+                if key in given:
+                    raise ConfigError(
+                        f"sampling.{key} is given by --set and by its own option",
+                        "Give one of them.",
+                    )
+                given[key] = value
+    return given
 
 
 def print_json(value: Any) -> None:

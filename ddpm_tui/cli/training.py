@@ -48,7 +48,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Length in passes over the data, instead of --steps.", min=1)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size.", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     lr_schedule: Annotated[LrSchedule | None, typer.Option(help="Learning rate over time.")] = None,
     class_conditional: Annotated[
@@ -71,7 +71,7 @@ def train(
         int | None, typer.Option(help="T, the length of the forward process.", min=2)
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Numbers that the network works in.")
+        Precision | None, typer.Option(help="Arithmetic precision of the network.")
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -116,7 +116,7 @@ def train(
     }
     given = _merge(overrides, settings or [])
     if epochs is not None and "steps" in given["training"]:
-        raise ConfigError("epochs and steps exclude each other", "Give one of them.")
+        raise ConfigError("--epochs and --steps exclude each other", "Give one of them.")
     config = _config(preset, dataset, data_dir, epochs, seed, given)
 
     from engine.device import resolve_device
@@ -145,7 +145,7 @@ def resume(
     if status.state == "finished":
         raise EngineError(
             f"{run} is finished: {status.step} of {status.total_steps} steps",
-            f"Sample from it: ddpm-tui sample {run}",
+            f"Sample from it: ddpm-tui sample {run}. To train longer, start anew with --steps.",
         )
     if tui:
         open_workbench(opened.path.parent, data_dir, color, device=device, train=run)
@@ -156,7 +156,10 @@ def resume(
 def config(
     preset: Annotated[str, typer.Option(help="default or article.")] = "default",
 ) -> None:
-    """Print every setting with its default and what it means, as a run's config.toml."""
+    """Print every setting, its default and its meaning.
+
+    As a run's config.toml; `train --set KEY=VALUE` takes any of them.
+    """
     from engine.config import make_config, to_toml
     from engine.data import SOURCES, default_dataset
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ddpm_tui.choices import Color
-from ddpm_tui.cli.options import ColorOption, DataDir, RunsDir, resolve_runs_dir
+from ddpm_tui.cli.options import (
+    ColorOption,
+    DataDir,
+    Device,
+    RunsDir,
+    only_given,
+    resolve_runs_dir,
+)
 from engine.errors import EngineError
 
 
@@ -18,6 +25,7 @@ def workbench(
     context: typer.Context,
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
+    device: Device = "auto",
     color: ColorOption = Color.auto,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
@@ -28,7 +36,17 @@ def workbench(
         print(f"ddpm-tui {installed('ddpm-tui')}")
         return
     if context.invoked_subcommand is None:
-        open_workbench(resolve_runs_dir(runs_dir), data_dir, color)
+        open_workbench(resolve_runs_dir(runs_dir), data_dir, color, device=device)
+        return
+    # What stands before a verb holds for it too, unless it says otherwise itself.
+    given = {"runs_dir": runs_dir, "data_dir": data_dir, "device": device, "color": color}
+    context.default_map = _defaults(context.command, only_given(given))
+
+
+def _defaults(command: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of a command's options, and of its own commands' in turn."""
+    own = {name: _defaults(verb, given) for name, verb in getattr(command, "commands", {}).items()}
+    return {**given, **own}
 
 
 def require_terminal() -> None:

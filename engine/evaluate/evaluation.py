@@ -129,7 +129,7 @@ def check_count(num: int, extractor: Extractor) -> str:
         raise ConfigError(
             f"{num:,} pictures are too few to evaluate: {extractor.name} has {extractor.dim:,} "
             "features, and their covariance needs at least as many pictures",
-            "Draw more; 10,000 is the usual number.",
+            "Raise --num; 10,000 is usual.",
         )
     if num < FEW:
         return (

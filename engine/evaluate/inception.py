@@ -35,7 +35,7 @@ def inception_extractor(path: Path, device: torch.device) -> Extractor:
     except ImportError:
         raise ConfigError(
             "An Inception extractor needs torch-fidelity, which is not installed",
-            "Install it: pip install 'ddpm-tui[inception]'",
+            "Install it beside ddpm-tui: pip install torch-fidelity",
         ) from None
     try:
         data = path.read_bytes()

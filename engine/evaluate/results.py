@@ -63,7 +63,7 @@ def evaluate_run(
         raise DataError(
             f"{trained.run.name} draws pictures of {_size(trained.image_shape)}, "
             f"{dataset.name} has {_size(dataset.image_shape)}",
-            "Was config.toml changed after the training?",
+            "Put config.toml back as it was when the run was trained.",
         )
 
     def on_step(done: int, total: int) -> None:

@@ -32,7 +32,7 @@ def build_model(
         if image_shape != IMAGE_SHAPE:
             raise ConfigError(
                 f"The article's network works on {IMAGE_SHAPE} images only, not {image_shape}",
-                "Choose model unet.",
+                "Choose another with --model unet.",
             )
         return ArticleUNet(config.diffusion.num_train_timesteps)
     num_class_embeds = num_classes + 1 if model.class_conditional else None

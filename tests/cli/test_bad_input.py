@@ -51,7 +51,11 @@ TRAIN = ("train", "--dataset", "fashion-mnist-10k")
         (("train", "--dataset", "mnist"), 1, "ddpm-tui data get mnist"),
         ((*TRAIN, "--runs-dir", "/proc/no/runs"), 1, "/proc/no/runs"),
         (("forward", "--num", "0"), 2, "--num"),
-        (("frobnicate",), 2, "frobnicate"),
+        (("frobnicate",), 2, "No such command 'frobnicate'. See `"),
+        (("evaluat",), 2, "Did you mean 'evaluate'? See `"),
+        (("sample", "--num", "0", "x"), 2, "sample --help`."),
+        (("--data-dir", "/nowhere", "data"), 1, "/nowhere is not a folder"),
+        (("--device", "cuda:9", *TRAIN), 1, "cuda:9"),
         ((), 1, "needs a terminal"),
     ],
 )
@@ -76,6 +80,13 @@ def test_a_mistake_gets_a_sentence_and_changes_nothing(
         (("--guidance-scale", "-1"), "sampling.guidance_scale"),
         (("--guidance-scale", "nan"), "sampling.guidance_scale"),
         (("--sampler", "euler"), "--sampler"),
+        (("--seed", "-5"), "--seed"),
+        (("--set", "training.lr=1"), "training.lr was settled when the run was trained"),
+        (("--set", "sampling.stepps=1"), "There is no setting 'sampling.stepps'"),
+        (
+            ("--sampler", "ddim", "--set", "sampling.sampler=ddpm"),
+            "sampling.sampler is given by --set and by its own option",
+        ),
     ],
 )
 def test_a_picture_that_cannot_be_asked_for(

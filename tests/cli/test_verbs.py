@@ -130,6 +130,7 @@ def test_config_lists_every_setting_and_reads_back(cli: Cli) -> None:
     done = cli("config", "--preset", "article")
     assert done.returncode == 0, done.stderr
     assert "snr_gamma = 0.0 # min-SNR weighting" in done.stdout
+    assert 'loss = "mse" # error of the prediction; mse | huber\n' in done.stdout
     config = from_toml(done.stdout)
     assert (config.model.name, config.training.optimizer) == ("article", "adam")
 
@@ -145,6 +146,29 @@ def test_sample_says_as_json_where_the_files_are(trained: Path, tmp_path: Path) 
     assert (facts["sampler"], facts["num_inference_steps"], facts["seed"]) == ("ddim", 3, 7)
     assert Path(facts["png"]).parent == tmp_path
     assert Path(facts["gif"]).is_file()
+
+
+def test_options_before_a_verb_hold_for_it_too(trained: Path, tmp_path: Path) -> None:
+    here = ("--runs-dir", str(trained))
+    for verb in (("show", "tiny"), ("edit", "renoise", "tiny", "--at", "9", "--back-to", "3")):
+        before = run_cli(*here, *verb, cwd=tmp_path)
+        assert before.returncode == (0 if verb[0] == "show" else 2), before.stderr
+        assert "no run" not in before.stderr, "it was looked for in the folder that was given"
+    other = run_cli(*here, "show", "tiny", "--runs-dir", str(tmp_path), cwd=tmp_path)
+    assert other.returncode == 1, "what a verb is told itself counts more"
+    assert "no run 'tiny'" in other.stderr
+
+
+def test_sample_takes_any_setting_of_sampling(conditional: Path, tmp_path: Path) -> None:
+    done = run_cli(
+        *("sample", "classes", "--num", "2", "--steps", "3", "--out", str(tmp_path), "--json"),
+        *("--set", "sampling.timestep_spacing=leading", "--set", "sampling.thresholding=true"),
+        *("--set", "sampling.dynamic_thresholding_ratio=0.9", "--runs-dir", str(conditional)),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["timestep_spacing"], facts["dynamic_thresholding_ratio"]) == ("leading", 0.9)
 
 
 def test_forward_shows_the_originals_and_four_stations(cli: Cli, tmp_path: Path) -> None:

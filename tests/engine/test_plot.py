@@ -43,9 +43,21 @@ def test_a_mark_is_a_line_across_at_its_height(tmp_path: Path) -> None:
 
 def test_a_mark_outside_of_the_curve_is_still_in_the_picture(tmp_path: Path) -> None:
     path = tmp_path / "quality.png"
-    write_quality_plot(path, [0, 1], [3, 1], {"theirs": 50})
+    write_quality_plot(path, [0, 1], [3, 1], {"theirs": 40})
     dashes = rows_of(path, _MARK)
     assert 20 < np.nanmin(dashes) < 200
+
+
+def test_checkpoints_are_points_and_minutes_begin_at_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "quality.png"
+    write_quality_plot(path, [5, 10], [20, 5], {})
+    columns = np.nonzero(~np.isnan(rows_of(path, _SMOOTH)))[0]
+    left, right = 90, 960
+    assert columns[0] == pytest.approx((left + right) / 2 - 4, abs=2), "5 is half way to 10"
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    blue = np.abs(pixels - np.array(ImageColor.getrgb(_SMOOTH))).sum(axis=2) < 60
+    assert blue[:, columns[0] + 4].sum() >= 8, "a point is thicker than the line"
 
 
 def test_a_plot_of_nothing_says_so(tmp_path: Path) -> None:

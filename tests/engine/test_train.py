@@ -123,7 +123,7 @@ def test_what_a_training_leaves_on_disk(new_run) -> None:
     ]
     log = run.log_path.read_text()
     assert "training from step 0 to 6 on cpu" in log
-    assert "checkpoint at step 4, eval loss" in log
+    assert "checkpoint at step 4, held-out loss" in log
     assert "finished at step 6" in log
 
 
