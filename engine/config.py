@@ -50,8 +50,7 @@ class DiffusionConfig(Section):
                 f"beta_start ({self.beta_start:g}) is more than beta_end ({self.beta_end:g})"
             )
         # Below 1e-35, √ᾱ at T−1 would soon be 0 in float32, and the steps there 0 / 0.
-        log_signal = self.num_train_timesteps / 2 * _mean_log_alpha(self.beta_start, self.beta_end)
-        if self.beta_schedule != "squaredcos_cap_v2" and log_signal < math.log(1e-35):
+        if self._log_signal_at_the_end() < math.log(1e-35):
             raise ValueError(
                 f"beta_end ({self.beta_end:g}) is too large for {self.num_train_timesteps} "
                 "timesteps: nothing would be left of the image long before the last one"
@@ -63,13 +62,18 @@ class DiffusionConfig(Section):
             )
         return self
 
-
-def _mean_log_alpha(beta_start: float, beta_end: float) -> float:
-    """The mean of log(1 − β) over betas spread evenly between the two."""
-    if beta_end - beta_start < 1e-6:
-        return math.log1p(-beta_end)
-    start, end = (-(1 - beta) * math.log1p(-beta) - beta for beta in (beta_start, beta_end))
-    return (end - start) / (beta_end - beta_start)
+    def _log_signal_at_the_end(self) -> float:
+        """log √ᾱ at T−1, by the schedules' own formulas, without torch; cosine is capped: 0."""
+        last = self.num_train_timesteps - 1
+        match self.beta_schedule:
+            case "linear":
+                shares = (i / last for i in range(last + 1))
+            case "sigmoid":
+                shares = (1 / (1 + math.exp(6 - 12 * i / last)) for i in range(last + 1))
+            case _:
+                return 0.0
+        span = self.beta_end - self.beta_start
+        return sum(math.log1p(-(self.beta_start + span * share)) for share in shares) / 2
 
 
 class ModelConfig(Section):
@@ -110,6 +114,11 @@ class ModelConfig(Section):
         return self
 
     def _check_unet(self) -> None:
+        if self.block_out_channels[0] % 2:
+            raise ValueError(
+                f"block_out_channels[0] ({self.block_out_channels[0]}) must be even: half of the "
+                "timestep embedding are sines, half cosines"
+            )
         bad = [w for w in self.block_out_channels if w < 2 or w % self.norm_num_groups]
         if bad:
             raise ValueError(
@@ -133,12 +142,12 @@ class TrainingConfig(Section):
         "adamw", description="muon is for the matrices, with adamw for all other weights"
     )
     lr: float = Field(1e-3, gt=0, le=1, description="peak learning rate")
-    lr_warmup_steps: int = Field(100, ge=0, description="steps over which lr rises from 0")
+    lr_warmup_steps: int = Field(100, ge=0, description="steps over which lr rises to its peak")
     lr_schedule: Literal["constant", "cosine", "onecycle"] = Field(
         "cosine",
         description="constant and cosine (to 0) follow the warm-up, onecycle rises and falls",
     )
-    weight_decay: float = Field(0.0, ge=0, le=1, description="adamw: decoupled weight decay")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="adamw, muon: decoupled weight decay")
     loss: Literal["mse", "huber"] = Field("mse", description="error of the prediction")
     snr_gamma: float = Field(
         0.0, ge=0, description="min-SNR weighting of the loss, usually 5; 0 is off"
@@ -147,7 +156,9 @@ class TrainingConfig(Section):
         0.1, ge=0, lt=1, description="share of images trained without their class, for guidance"
     )
     gradient_accumulation_steps: int = Field(
-        1, ge=1, description="pieces in which a batch goes through the network"
+        1,
+        ge=1,
+        description="pieces in which a batch, as large as ever, is trained on",
     )
     max_grad_norm: float = Field(1.0, ge=0, description="clip gradients to this norm; 0 is off")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="EMA of the weights; 0 is off")
@@ -193,6 +204,9 @@ class SamplingConfig(Section):
     )
 
 
+# A preview goes through the network in one piece, and into one picture.
+_MAX_PREVIEW = 256
+
 # A preview is drawn every minute or so while training, so it has to be cheap: ddim does in 40
 # network calls what ddpm does in hundreds.
 PREVIEW_SAMPLING = SamplingConfig(sampler="ddim", num_inference_steps=40)
@@ -211,7 +225,17 @@ class RunConfig(Section):
     preview: SamplingConfig = PREVIEW_SAMPLING
 
     @model_validator(mode="after")
-    def _steps_fit(self) -> Self:
+    def _parts_fit(self) -> Self:
+        if self.training.snr_gamma and self.diffusion.rescale_betas_zero_snr:
+            raise ValueError(
+                "training.snr_gamma gives the last timestep no weight where "
+                "diffusion.rescale_betas_zero_snr leaves nothing of the image: leave one of them"
+            )
+        if self.preview.num > _MAX_PREVIEW:
+            raise ValueError(
+                f"preview.num ({self.preview.num}) is more than the {_MAX_PREVIEW} that are "
+                "painted at once"
+            )
         for name, sampling in (("sampling", self.sampling), ("preview", self.preview)):
             if sampling.num_inference_steps > self.diffusion.num_train_timesteps:
                 raise ValueError(
@@ -225,10 +249,6 @@ class RunConfig(Section):
                         f"{name}.{key} needs a network that was told the classes in training "
                         "(model.class_conditional)"
                     )
-            if sampling.sampler == "heun" and self.diffusion.rescale_betas_zero_snr:
-                raise ValueError(
-                    f"{name}.sampler heun cannot start from zero terminal SNR: use ddim or dpmpp_2m"
-                )
         return self
 
 

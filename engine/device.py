@@ -1,8 +1,9 @@
-"""Which device, and in which precision; asked of the hardware, not guessed from its name."""
+"""Which device, in which precision, with what memory; asked of the hardware, not guessed."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch.nn import functional as F
@@ -67,6 +68,11 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
+def no_tf32() -> AbstractContextManager[object]:
+    """Convolutions in all of float32: a GPU rounds their factors to ten bits otherwise (TF32)."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
 def trains_in(dtype: torch.dtype, device: torch.device) -> bool:
     """Whether a small convolution and a product, there and back, give the right numbers."""
     x = torch.linspace(-1, 1, 8 * 8 * 8, device=device).reshape(1, 8, 8, 8)
@@ -104,3 +110,37 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"
+
+
+# torch has a type for a GPU's lack of memory; its CPU allocator and CUDA's libraries have words.
+_NO_MEMORY = ("can't allocate memory", "STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had not enough memory, in whichever words it says so."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )
+
+
+def no_memory(device: torch.device, task: str) -> DeviceError:
+    """The error that says so to a person."""
+    return DeviceError(
+        f"{describe_device(device)} has not enough memory to {task}",
+        "Choose a smaller network, or end what else uses the memory.",
+    )
+
+
+@contextmanager
+def memory_explained(device: torch.device, task: str) -> Iterator[None]:
+    """Turn a lack of memory inside the block into a DeviceError that says what to do.
+
+    Args:
+        task: what the memory was wanted for, after "has not enough memory to".
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise no_memory(device, task) from None
+        raise

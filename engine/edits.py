@@ -263,16 +263,19 @@ def branch(
     draw = _draws(trained, seed, [picture])
     x_t = draw("x_T", 0)
     trunk = _descent(trained, sampling, trained.denoiser(sampling, [picture]), draw)
+    step = None
     for step in islice(trunk(x_t, timesteps, 0), low):
         yield step
         x_t = step.prev_sample
 
-    many = x_t.repeat(branches * len(variants), 1, 1, 1)
+    count = branches * len(variants)
+    many = x_t.repeat(count, 1, 1, 1)
+    after = interventions.repeated_step(step, count) if step else None
     twigs = _repeated(interventions.branch_draw(draw, branches), len(variants))
     film: list[Pixels] = [to_pixels(many)]
     steps = (
         replace(step, index=low + step.index, num_steps=len(timesteps))
-        for step in _descent(trained, sampling, asked, twigs)(many, timesteps[low:], 0)
+        for step in _descent(trained, sampling, asked, twigs)(many, timesteps[low:], 0, after)
     )
     result = yield from filmed(steps, film, many)
     # Each row: what the branches share, then the branches.
@@ -323,7 +326,7 @@ def interpolate(
     result = yield from filmed(descend(x_T, _timesteps(trained, sampling), 0), [], x_T)
     rows = _rows(result, frames)
     return Sheet(
-        f"interpolate-seeds{seeds[0]}to{seeds[1]}",
+        f"interpolate-seeds{seeds[0]}to{seeds[1]}-{frames}frames",
         tuple(f"picture {i}, from seed {seeds[0]} to seed {seeds[1]}" for i in indices),
         to_pixels(result),
         frames,
@@ -358,8 +361,8 @@ def invert(
             "Leave the sampler to this command.",
         )
     _check_room(len(given.images))
-    # The way back has to meet the numbers of the way up; bf16 would round them apart.
-    trained = replace(trained, dtype=torch.float32)
+    # The way back has to meet the numbers of the way up; bf16 and TF32 would round them apart.
+    trained = replace(trained, dtype=torch.float32, exact=True)
     free = sampling.model_copy(update={"clip_sample": False, "thresholding": False})
     timesteps, original = _timesteps(trained, sampling), given.images
     asked = _asked(trained, free, given, range(len(original)))
@@ -397,7 +400,8 @@ def invert(
         # 1 for normal noise.
         "noise_std": x_T.flatten(1).std(dim=1).tolist(),
     }
-    name = f"invert-{given.name}" + (f"-to-{to_prompt}" if to_prompt else "")
+    name = f"invert-{given.name}" + (f"-refine{refinements}" if refinements else "")
+    name += f"-to-{to_prompt}" if to_prompt else ""
     return Sheet.of(name, rows, film, facts)
 
 

@@ -27,6 +27,11 @@ class EngineError(Exception):
         return f"{self.message}. {self.hint}" if self.hint else self.message
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of a foreign error: torch names every tensor that does not fit, a line each."""
+    return (str(error).splitlines() or [type(error).__name__])[-1].strip()
+
+
 class ConfigError(EngineError):
     """A value is unknown, of the wrong type or out of bounds."""
 

@@ -17,6 +17,15 @@ from engine.runs.checkpoint import Checkpoint
 from engine.runs.folder import Run
 from engine.runs.metrics import Metrics
 
+FILES = {
+    "samples.png",
+    "reverse-process.gif",
+    "loss.png",
+    "model.safetensors",
+    "config.toml",
+    "README.md",
+}
+
 
 def drawn_samples(run: Run, step: int) -> tuple[Path, Path] | None:
     """The newest sample grid of a checkpoint and its GIF; None when there is none yet."""
@@ -47,8 +56,9 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
             f"{run.name} has no pictures from step {checkpoint.step} yet",
             f"Draw some: ddpm-tui sample {run.name}",
         )
-    target = out or run.exports_path / f"{run.name}-step{checkpoint.step}"
-    if target.exists() and not (target / "model.safetensors").exists():
+    # Absolute: `.` has no name to put a folder beside.
+    target = (out or run.exports_path / f"{run.name}-step{checkpoint.step}").absolute()
+    if target.exists() and not _is_export(target):
         raise RunError(
             f"{target} is there already and is not an export", "Name another folder with --out."
         )
@@ -68,21 +78,26 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
     return target
 
 
+def _is_export(folder: Path) -> bool:
+    """Whether a folder holds an export, whole, and nothing else that replacing it would lose."""
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} == FILES
+
+
 def _readme(run: Run, checkpoint: Checkpoint, samples: str) -> str:
-    config, status, state = run.config_values(), run.status(), checkpoint.state()
+    config, status, state = run.config(), run.status(), checkpoint.state()
     environment = io.read_json(run.path / "env.json")
     packages = environment["packages"]
     rows = {
-        "data set": config["data"]["dataset"],
-        "network": f"{config['model']['name']}, {state['parameters']:,} parameters",
-        "noise schedule": f"{config['diffusion']['beta_schedule']}, "
-        f"T = {config['diffusion']['num_train_timesteps']}",
+        "data set": config.data.dataset,
+        "network": f"{config.model.name}, {state['parameters']:,} parameters",
+        "noise schedule": f"{config.diffusion.beta_schedule}, "
+        f"T = {config.diffusion.num_train_timesteps}",
         "training step": f"{checkpoint.step:,} of {status.total_steps:,}, "
-        f"batch {config['data']['batch_size']}",
+        f"batch {config.data.batch_size}",
         "training time": f"{float(state['elapsed']) / 60:.1f} minutes on {status.device}",
         "training loss": _figure(state["loss"]),
         "loss on held-out images (EMA)": _figure(state["eval_loss"]),
-        "seed": config["seed"],
+        "seed": config.seed,
         "made with": f"ddpm-tui {packages['ddpm-tui']}, torch {packages['torch']}, "
         f"Python {environment['python']}",
     }

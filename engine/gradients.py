@@ -15,27 +15,10 @@ from torch import Tensor, nn
 
 from engine.batches import Batch
 from engine.config import RunConfig
-from engine.device import autocast, describe_device
+from engine.device import autocast, is_out_of_memory, no_memory
 from engine.diffusion import per_sample_loss, q_sample
-from engine.errors import DeviceError
 from engine.rng import derive_seed
 from engine.schedule import NoiseSchedule
-
-# torch has a type for a GPU's lack of memory; its CPU allocator and CUDA's libraries have words.
-_NO_MEMORY = ("can't allocate memory", "STATUS_ALLOC_FAILED")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    )
-
-
-def no_memory(device: torch.device, task: str) -> DeviceError:
-    return DeviceError(
-        f"{describe_device(device)} has not enough memory to {task}",
-        "Choose a smaller network, or end what else uses the memory.",
-    )
 
 
 class Gradients:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -23,9 +24,25 @@ from engine.schedule import NoiseSchedule
 # (purpose, t) -> (N, C, H, W) standard normal: the draws of N pictures, see `engine.rng`.
 Draw = Callable[[str, int], Tensor]
 
-# (x_t (N, C, H, W), falling timesteps from there on, round) -> the reverse process from x_t. The
-# round says how often the way was left and entered anew; each has noise of its own.
-Descend = Callable[[Tensor, Sequence[int], int], Iterator[ReverseStep]]
+
+class Descend(Protocol):
+    """The reverse process with all decided but where it starts and where it goes."""
+
+    def __call__(
+        self,
+        x_t: Tensor,
+        timesteps: Sequence[int],
+        round_number: int,
+        after: ReverseStep | None = None,
+    ) -> Iterator[ReverseStep]:
+        """The reverse process from x_t (N, C, H, W), along falling timesteps.
+
+        Args:
+            round_number: how often the way was left and entered anew; each has noise of its own.
+            after: the step that led to x_t, for multistep samplers.
+        """
+        ...
+
 
 # (start, stop): the reverse process from timesteps[start] until timesteps[stop] is reached;
 # len(timesteps) is the clean image.
@@ -168,7 +185,14 @@ def keep_known(
         draw: the noise of what is known.
     """
 
-    def kept(x_t: Tensor, timesteps: Sequence[int], round_number: int) -> Iterator[ReverseStep]:
+    def kept(
+        x_t: Tensor,
+        timesteps: Sequence[int],
+        round_number: int,
+        after: ReverseStep | None = None,
+    ) -> Iterator[ReverseStep]:
+        # x jumps after every step, so there is nothing to remember.
+        del after
         for index in range(len(timesteps)):
             step = next(descend(x_t, timesteps[index:], round_number))
             known = image
@@ -186,7 +210,7 @@ def switch_at(t: int, first: Denoiser, then: Denoiser) -> Denoiser:
     """Ask `first` above timestep t, and `then` from t on: another prompt, guidance or network.
 
     Switches nest: `switch_at(700, a, switch_at(300, b, c))`. A multistep sampler remembers across
-    the switch what `first` believed, for one step.
+    the switch what `first` predicted, for one step.
     """
     return lambda x_t, at: (first if int(at[0]) > t else then)(x_t, at)
 
@@ -207,7 +231,8 @@ def side_by_side(denoisers: Sequence[Denoiser]) -> Denoiser:
 def branch_draw(draw: Draw, branches: int) -> Draw:
     """The draws of N pictures' branches, (N·B, C, H, W), the branches of a picture together.
 
-    Branch 0 has the noise of the picture itself, so it goes on as the picture would have; branch b
+    Branch 0 has the noise of the picture itself, so it goes on as the picture would have, if a
+    multistep sampler is told the step before, see `repeated_step`; branch b
     has the same noise however many branches there are. Start it from
     `x_t.repeat_interleave(branches, dim=0)`.
     """
@@ -217,6 +242,15 @@ def branch_draw(draw: Draw, branches: int) -> Draw:
         return torch.stack(each, dim=1).flatten(0, 1)
 
     return drawn
+
+
+def repeated_step(step: ReverseStep, times: int) -> ReverseStep:
+    """A step of one picture as that of `times` branches, (times, C, H, W)."""
+    parts = {
+        name: getattr(step, name).repeat(times, 1, 1, 1)
+        for name in ("x_t", "x0", "eps", "prev_sample")
+    }
+    return replace(step, **parts)
 
 
 def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:

@@ -7,7 +7,7 @@ the same learning rate (docs/default-network.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,37 +45,51 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     return result
 
 
-def _is_matrix(name: str, parameter: Tensor) -> bool:
-    """Hidden weights only: the first and last layers and embeddings do better with AdamW."""
-    ends = ("conv_in", "conv_out", "class_embedding", "patch_in", "patch_out")
-    return parameter.ndim >= 2 and not any(end in name for end in ends)
+# The first and the last layer of a network and its embeddings do better with AdamW.
+_ENDS = ("conv_in", "conv_out", "proj_in", "proj_out")
+
+
+def hidden_matrices(model: nn.Module) -> set[str]:
+    """The names of the weights that Muon is for: those of hidden linear and convolution layers.
+
+    By the layer and not by the number of axes: a LayerNorm over (C, H, W) has three, and none of
+    them multiplies anything.
+    """
+    return {
+        f"{name}.weight"
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and name.split(".")[0] not in _ENDS
+    }
 
 
 class Muon(torch.optim.Optimizer):
     """Muon for the hidden matrices of a network, AdamW for all other weights.
 
-    A convolution counts as the matrix (out, in·kh·kw). Updates are scaled by 0.2 √(larger side), to
-    the size of AdamW's (Liu et al. 2025, "Muon is scalable for LLM training"), so that one learning
-    rate serves both.
+    A convolution counts as the matrix (out, in·kh·kw); a transposed one is left to AdamW. Updates
+    are scaled by 0.2 √(larger side), to the size of AdamW's (Liu et al. 2025, "Muon is scalable for
+    LLM training"), so that one learning rate serves both.
 
     Honours `found_inf`, as torch's fused optimizers do: where it is 1, the step changes nothing.
 
     Args:
-        named_parameters: as `model.named_parameters()` gives them.
+        matrices: the weights for Muon, see `hidden_matrices`.
+        others: the weights for AdamW.
     """
 
     found_inf: Tensor | None = None
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        matrices: Sequence[nn.Parameter],
+        others: Sequence[nn.Parameter] = (),
         lr: float = 3e-3,
         weight_decay: float = 0.0,
     ) -> None:
-        trained = [(name, p) for name, p in named_parameters if p.requires_grad]
         groups = [
-            {"params": [p for name, p in trained if _is_matrix(name, p)], "matrices": True},
-            {"params": [p for name, p in trained if not _is_matrix(name, p)], "matrices": False},
+            {"params": list(matrices), "matrices": True},
+            # `fused` makes load_state_dict put AdamW's `step` on the device of its parameter, where
+            # the kernel wants it.
+            {"params": list(others), "matrices": False, "fused": True},
         ]
         super().__init__(
             [group for group in groups if group["params"]],

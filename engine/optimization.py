@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import TrainingConfig
-from engine.muon import Muon
+from engine.muon import Muon, hidden_matrices
 
 # One-cycle: the share of the steps that rise, and the peak over the first learning rate and the
 # first over the last (Smith & Topin 2019; the shares are torch's).
@@ -94,8 +94,13 @@ class Optimization:
                 self.parameters, lr=config.lr, fused=True
             )
         elif config.optimizer == "muon":
+            hidden = hidden_matrices(model)
+            trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
             self.optimizer = Muon(
-                model.named_parameters(), lr=config.lr, weight_decay=config.weight_decay
+                [p for name, p in trained if name in hidden],
+                [p for name, p in trained if name not in hidden],
+                lr=config.lr,
+                weight_decay=config.weight_decay,
             )
         else:
             self.optimizer = torch.optim.AdamW(

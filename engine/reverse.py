@@ -1,4 +1,4 @@
-"""Component 2, the reverse process: a generator that yields what the network sees and believes.
+"""Component 2, the reverse process: a generator that yields what the network sees and predicts.
 
 Whoever pulls decides: pausing is not pulling, stopping is closing, stepping is one `next()`.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.diffusion import predict_x0_and_eps
-from engine.samplers import SAMPLERS, Belief, Context, SamplerOptions
+from engine.samplers import SAMPLERS, Context, Prediction, SamplerOptions
 from engine.schedule import NoiseSchedule
 
 # (x_t (N, C, H, W), t (N,) int64) -> what the network predicts, (N, C, H, W)
@@ -70,6 +70,7 @@ def reverse_process(
     sampler: str = "ddpm",
     options: SamplerOptions | None = None,
     limit_x0: Callable[[Tensor], Tensor] | None = clip_x0,
+    after: ReverseStep | None = None,
 ) -> Iterator[ReverseStep]:
     """Denoise x_T along the timesteps (Ho et al. 2020, algorithm 2, for any sampler and stride).
 
@@ -82,22 +83,25 @@ def reverse_process(
         sampler: a key of `SAMPLERS`.
         limit_x0: keeps the predicted x_0 in range: `clip_x0`, a `dynamic_threshold`, or None, as
             the article does.
+        after: the step that led to x_T, where this goes on from another reverse process; multistep
+            samplers remember it. (N, …) as x_T.
     """
     step = SAMPLERS[sampler]
     options = options or SamplerOptions()
 
-    def believe(x: Tensor, t: int) -> Belief:
+    def predict(x: Tensor, t: int) -> Prediction:
         output = denoiser(x, torch.full((len(x),), t, device=x.device)).float()
         x0, eps = predict_x0_and_eps(schedule, prediction_type, x, t, output)
-        return Belief(t, x, limit_x0(x0) if limit_x0 else x0, eps)
+        return Prediction(t, x, limit_x0(x0) if limit_x0 else x0, eps)
 
-    x_t, previous = x_T, None
+    x_t = x_T
+    previous = Prediction(after.t, after.x_t, after.x0, after.eps) if after else None
     for index, t in enumerate(timesteps):
         prev_t = timesteps[index + 1] if index + 1 < len(timesteps) else -1
         # no_grad inside the loop: around a yield it would leak into whoever pulls.
         with torch.no_grad():
-            now = believe(x_t, t)
-            context = Context(previous, believe, partial(draw_noise, t), options)
+            now = predict(x_t, t)
+            context = Context(previous, predict, partial(draw_noise, t), options)
             prev_sample = step(schedule, now, prev_t, context)
         yield ReverseStep(index, len(timesteps), t, x_t, now.x0, now.eps, prev_sample)
         x_t, previous = prev_sample, now

@@ -1,7 +1,8 @@
 """Random draws as functions of (seed, purpose, step, sample index).
 
 No generator state survives a call. So a resume needs no saved state, a result does not depend on
-how often one stopped, and a picture does not depend on the batch it was drawn in.
+how often one stopped, and the noise of a picture does not depend on the batch it is drawn in. (The
+network's own rounding may, where a kernel is chosen by the size of the batch.)
 
 Two forms, one idea:
 

@@ -1,4 +1,4 @@
-"""Component 2, the update rules: from x_t to x_{prev_t}, given what the network believes.
+"""Component 2, the update rules: from x_t to x_{prev_t}, given what the network predicts.
 
 One function per rule, all with one signature; a new sampler is a function and a row in `SAMPLERS`.
 `prev_t` is the next timestep that the reverse process visits, −1 for the clean image. The rules
@@ -20,7 +20,7 @@ DrawNoise = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
-class Belief:
+class Prediction:
     """What the network makes of x_t.
 
     Attributes:
@@ -51,22 +51,22 @@ class SamplerOptions:
 
 @dataclass(frozen=True)
 class Context:
-    """What a rule may use beside the belief at x_t.
+    """What a rule may use beside the prediction at x_t.
 
     Attributes:
-        previous: the belief of the step before, None at the first; multistep rules remember it.
-        believe: (x, t) -> the network's belief there; one more call, for rules of second order.
+        previous: the prediction of the step before, None at the first; multistep rules remember it.
+        predict: (x, t) -> the network's prediction there; one more call, for rules of second order.
         draw_noise: the noise of this step.
         options: see `SamplerOptions`.
     """
 
-    previous: Belief | None
-    believe: Callable[[Tensor, int], Belief]
+    previous: Prediction | None
+    predict: Callable[[Tensor, int], Prediction]
     draw_noise: DrawNoise
     options: SamplerOptions
 
 
-def ddpm_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Context) -> Tensor:
+def ddpm_step(schedule: NoiseSchedule, now: Prediction, prev_t: int, context: Context) -> Tensor:
     """Ancestral sampling: a draw from q(x_{prev_t} | x_t, x_0) (Ho et al. 2020, eq. 6 and 7).
 
     Written with x_0 and not with ε, so that clipping x_0 to the images' range has its effect.
@@ -88,7 +88,7 @@ def ddpm_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Contex
     return mean + variance.sqrt() * context.draw_noise()
 
 
-def ddim_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Context) -> Tensor:
+def ddim_step(schedule: NoiseSchedule, now: Prediction, prev_t: int, context: Context) -> Tensor:
     """DDIM (Song et al. 2021, eq. 12 and 16): few steps suffice, and η = 0 draws no noise."""
     eta = context.options.eta
     alpha_cumprod = schedule.alpha_cumprod_at(now.t)
@@ -102,20 +102,15 @@ def ddim_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Contex
     return prev_sample
 
 
-def _noise_level(schedule: NoiseSchedule, t: int) -> Tensor:
-    """√(1 − ᾱ_t), float64 ()."""
-    return (1 - schedule.alpha_cumprod_at(t)).sqrt()
-
-
 def _half_log_snr(schedule: NoiseSchedule, t: int) -> Tensor:
     """λ_t = log(√ᾱ_t / √(1 − ᾱ_t)), float64 (); −∞ where nothing of the image is left."""
     return torch.logit(schedule.alpha_cumprod_at(t)) / 2
 
 
 def _extrapolated_x0(
-    schedule: NoiseSchedule, now: Belief, previous: Belief | None, h: Tensor
+    schedule: NoiseSchedule, now: Prediction, previous: Prediction | None, h: Tensor
 ) -> Tensor:
-    """x_0 in the middle of a step of length h in λ, from the last two beliefs.
+    """x_0 in the middle of a step of length h in λ, from the last two predictions.
 
     D_i of Lu et al. 2022, algorithm 2, where r_i = h_{i−1} / h_i.
     """
@@ -125,7 +120,9 @@ def _extrapolated_x0(
     return now.x0 + h / (2 * h_before) * (now.x0 - previous.x0)
 
 
-def dpmpp_2m_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Context) -> Tensor:
+def dpmpp_2m_step(
+    schedule: NoiseSchedule, now: Prediction, prev_t: int, context: Context
+) -> Tensor:
     """DPM-Solver++(2M), midpoint form (Lu et al. 2022, algorithm 2): 15 to 20 steps suffice.
 
     First order where there is no slope to extrapolate: at the first step, and after a first step
@@ -135,14 +132,14 @@ def dpmpp_2m_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Co
     if prev_t < 0:
         return now.x0
     h = _half_log_snr(schedule, prev_t) - _half_log_snr(schedule, now.t)
-    sigma_ratio = _noise_level(schedule, prev_t) / _noise_level(schedule, now.t)
+    sigma_ratio = schedule.noise_level[prev_t] / schedule.noise_level[now.t]
     signal = schedule.alpha_cumprod_at(prev_t).sqrt()
     x0 = _extrapolated_x0(schedule, now, context.previous, h)
     return sigma_ratio * now.x_t - signal * torch.expm1(-h) * x0
 
 
 def dpmpp_2m_sde_step(
-    schedule: NoiseSchedule, now: Belief, prev_t: int, context: Context
+    schedule: NoiseSchedule, now: Prediction, prev_t: int, context: Context
 ) -> Tensor:
     """SDE-DPM-Solver++(2M), midpoint form (Lu et al. 2022): `dpmpp_2m` with noise.
 
@@ -152,8 +149,8 @@ def dpmpp_2m_sde_step(
     if prev_t < 0:
         return now.x0
     h = _half_log_snr(schedule, prev_t) - _half_log_snr(schedule, now.t)
-    sigma = _noise_level(schedule, prev_t)
-    sigma_ratio = sigma / _noise_level(schedule, now.t)
+    sigma = schedule.noise_level[prev_t]
+    sigma_ratio = sigma / schedule.noise_level[now.t]
     signal = schedule.alpha_cumprod_at(prev_t).sqrt()
     fresh = -torch.expm1(-2 * h)
     x0 = _extrapolated_x0(schedule, now, context.previous, h)
@@ -161,7 +158,7 @@ def dpmpp_2m_sde_step(
     return mean + sigma * fresh.sqrt() * context.draw_noise()
 
 
-def heun_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Context) -> Tensor:
+def heun_step(schedule: NoiseSchedule, now: Prediction, prev_t: int, context: Context) -> Tensor:
     """Heun's method (Karras et al. 2022, algorithm 1): second order for two network calls a step.
 
     It solves dx̄/dσ = (x̄ − x_0) / σ, where x̄ = x_t / √ᾱ and σ = √(1 − ᾱ) / √ᾱ. With ρ the ratio
@@ -175,16 +172,16 @@ def heun_step(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Contex
     if prev_t < 0:
         return now.x0
     signal = schedule.alpha_cumprod_at(prev_t).sqrt()
-    sigma_ratio = _noise_level(schedule, prev_t) / _noise_level(schedule, now.t)
+    sigma_ratio = schedule.noise_level[prev_t] / schedule.noise_level[now.t]
     rho = torch.exp(_half_log_snr(schedule, now.t) - _half_log_snr(schedule, prev_t))
     euler = sigma_ratio * now.x_t + signal * (1 - rho) * now.x0
     if rho < 0.01:
         return euler
-    there = context.believe(euler, prev_t)
+    there = context.predict(euler, prev_t)
     return euler + signal * (1 - rho) / (2 * rho) * (there.x0 - now.x0)
 
 
-SamplerStep = Callable[[NoiseSchedule, Belief, int, Context], Tensor]
+SamplerStep = Callable[[NoiseSchedule, Prediction, int, Context], Tensor]
 
 SAMPLERS: dict[str, SamplerStep] = {
     "ddpm": ddpm_step,

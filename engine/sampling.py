@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +13,15 @@ from torch import Tensor, nn
 from engine.conditioning import Guided, condition
 from engine.config import RunConfig, SamplingConfig
 from engine.data.range import to_uint8
-from engine.device import autocast, memory_format, resolve_device, resolve_precision
-from engine.errors import CheckpointError
+from engine.device import (
+    autocast,
+    memory_explained,
+    memory_format,
+    no_tf32,
+    resolve_device,
+    resolve_precision,
+)
+from engine.errors import CheckpointError, last_line
 from engine.interventions import Descend, Draw
 from engine.models import build_model
 from engine.reverse import (
@@ -67,7 +75,12 @@ def make_descent(
 ) -> Descend:
     """The reverse process with all decided but where it starts and where it goes."""
 
-    def descend(x_t: Tensor, timesteps: Sequence[int], round_number: int) -> Iterator[ReverseStep]:
+    def descend(
+        x_t: Tensor,
+        timesteps: Sequence[int],
+        round_number: int,
+        after: ReverseStep | None = None,
+    ) -> Iterator[ReverseStep]:
         # Round 0 keeps the plain name: a picture is the same whether or not it is intervened on.
         purpose = f"reverse{round_number or ''}"
         return reverse_process(
@@ -80,6 +93,7 @@ def make_descent(
             sampler=sampling.sampler,
             options=SamplerOptions(sampling.variance_type, sampling.eta),
             limit_x0=x0_limit(sampling),
+            after=after,
         )
 
     return descend
@@ -101,16 +115,18 @@ def make_denoiser(
     *,
     class_conditional: bool,
     dtype: torch.dtype = torch.float32,
+    exact: bool = False,
 ) -> Denoiser:
     """The network as the reverse process calls it, asked for the prompt's classes.
 
     Args:
         dtype: of the network's products; everything between its calls stays float32.
+        exact: no TF32 in convolutions.
 
     Raises:
         ConfigError: the prompt names no class of the data set.
     """
-    network = partial(_call_in, model, dtype)
+    network = partial(_call_in, model, dtype, exact)
     if not class_conditional:
         return network
     names = tuple(class_names)
@@ -119,8 +135,14 @@ def make_denoiser(
     return Guided(network, len(names), asked)
 
 
-def _call_in(model: nn.Module, dtype: torch.dtype, x_t: Tensor, *conditions: Tensor) -> Tensor:
-    with autocast(x_t.device, dtype):
+def _call_in(
+    model: nn.Module, dtype: torch.dtype, exact: bool, x_t: Tensor, *conditions: Tensor
+) -> Tensor:
+    with (
+        memory_explained(x_t.device, "draw pictures"),
+        autocast(x_t.device, dtype),
+        no_tf32() if exact else nullcontext(),
+    ):
         output: Tensor = model(x_t, *conditions)
     return output
 
@@ -132,6 +154,7 @@ class TrainedModel:
     Attributes:
         dtype: of the network's products: that of the training, which the pictures do not suffer
             from (docs/default-network.md).
+        exact: no TF32 in convolutions, which on newer GPUs keep ten bits of float32 otherwise.
     """
 
     run: Run
@@ -142,6 +165,7 @@ class TrainedModel:
     class_names: tuple[str, ...]
     step: int
     dtype: torch.dtype = torch.float32
+    exact: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -161,6 +185,7 @@ class TrainedModel:
             self.device,
             class_conditional=self.config.model.class_conditional,
             dtype=self.dtype,
+            exact=self.exact,
         )
 
     def draw(
@@ -222,19 +247,20 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         class_names = tuple(str(name) for name in state["class_names"])
         model = build_model(config, (channels, height, width), len(class_names))
         model.load_state_dict(load_file(found.weights_path))
-    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        # torch names every tensor that does not fit, a line each; one says enough.
-        reason = str(error).splitlines()[-1].strip()
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+        reason = last_line(error)
         raise CheckpointError(
             f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",
             "Put config.toml back as it was when the run was trained.",
         ) from None
     dtype = resolve_precision(config.training.precision, target)
     wanted = memory_format(config.model.name, dtype, target)
+    with memory_explained(target, "hold the network"):
+        model.to(target).to(memory_format=wanted).eval().requires_grad_(False)
     return TrainedModel(
         run,
         config,
-        model.to(target).to(memory_format=wanted).eval().requires_grad_(False),
+        model,
         NoiseSchedule.of(config.diffusion).to(target),
         (channels, height, width),
         class_names,

@@ -23,8 +23,16 @@ from engine.batches import Batch, Batches
 from engine.config import RunConfig
 from engine.data.dataset import Dataset, load
 from engine.data.range import to_uint8, to_unit
-from engine.device import describe_device, memory_format, resolve_device, resolve_precision
-from engine.errors import CheckpointError, RunError
+from engine.device import (
+    describe_device,
+    is_out_of_memory,
+    memory_explained,
+    memory_format,
+    no_memory,
+    resolve_device,
+    resolve_precision,
+)
+from engine.errors import CheckpointError, RunError, last_line
 from engine.events import (
     CheckpointSaved,
     Event,
@@ -36,7 +44,7 @@ from engine.events import (
     Started,
     Stepped,
 )
-from engine.gradients import Gradients, is_out_of_memory, no_memory
+from engine.gradients import Gradients
 from engine.images import write_png
 from engine.models import build_model
 from engine.optimization import Optimization, ema_decay, learning_rate
@@ -81,16 +89,16 @@ class Trainer:
         self.config: RunConfig = run.config()
         self.device = resolve_device(device)
         self.dtype = resolve_precision(self.config.training.precision, self.device)
-        self.dataset: Dataset = load(
-            self.config.data.dataset, data_dir=data_dir, device=self.device
-        )
-        self.schedule = NoiseSchedule.of(self.config.diffusion).to(self.device)
-
         training = self.config.training
-        self.model = self._build_model()
-        self.ema = self.model
-        if training.ema_decay > 0:
-            self.ema = copy.deepcopy(self.model).requires_grad_(False)
+        with memory_explained(self.device, "hold the images and the network"):
+            self.dataset: Dataset = load(
+                self.config.data.dataset, data_dir=data_dir, device=self.device
+            )
+            self.schedule = NoiseSchedule.of(self.config.diffusion).to(self.device)
+            self.model = self._build_model()
+            self.ema = self.model
+            if training.ema_decay > 0:
+                self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.step = 0
         self.elapsed = 0.0
         self.rollbacks = 0
@@ -115,6 +123,7 @@ class Trainer:
             state="running", total_steps=training.steps, device=describe_device(self.device)
         )
         self._restore()
+        self._restored_at = self.step
 
     def _build_model(self) -> nn.Module:
         """The network with the weights that the seed gives it."""
@@ -138,6 +147,7 @@ class Trainer:
         with self.run.lock():
             self._pulled_at = time.perf_counter()
             try:
+                self._catch_up()
                 for event in self._train():
                     self.elapsed += time.perf_counter() - self._pulled_at
                     yield event
@@ -151,6 +161,13 @@ class Trainer:
                 self._write_status(state="failed", reason=str(error) or type(error).__name__)
                 raise error
 
+    def _catch_up(self) -> None:
+        """Between reading the checkpoint and owning the run, another process may have saved one."""
+        if self.step == self._restored_at:
+            newest, _ = checkpoints.newest_verified(self.run)
+            if newest is not None and newest.step > self.step:
+                self._load(newest)
+
     def _train(self) -> Iterator[Event]:
         config = self.config.training
         parameters = sum(p.numel() for p in self.model.parameters())
@@ -163,7 +180,7 @@ class Trainer:
             yield from self.preview()
 
         self._logged_at = self.step
-        preview_ended, preview_cost = time.perf_counter(), 0.0
+        preview_ended, preview_cost = self._clock(), 0.0
         while self.step < config.steps:
             started = time.perf_counter()
             self._training_step()
@@ -180,12 +197,12 @@ class Trainer:
                     yield from self._go_back()
                     continue
 
-            now = time.perf_counter()
+            now = self._clock()
             affordable = preview_cost <= _PREVIEW_SHARE * (now - preview_ended)
             due = config.preview_every and self.step % config.preview_every == 0
             if config.preview_every and (done or (due and affordable)):
                 yield from self.preview()
-                preview_ended = time.perf_counter()
+                preview_ended = self._clock()
                 preview_cost = preview_ended - now
 
             if done or self.step % config.checkpoint_every == 0:
@@ -199,6 +216,10 @@ class Trainer:
         self.run.log(f"finished at step {self.step}")
         self._write_status(state="finished")
         yield Finished(self.step)
+
+    def _clock(self) -> float:
+        """Seconds of training so far; time in which nobody pulls does not count."""
+        return self.elapsed + time.perf_counter() - self._pulled_at
 
     # --- One step ------------------------------------------------------------------------------
     #
@@ -248,7 +269,7 @@ class Trainer:
             lr=self._lr(self.step - 1),
             grad_norm=tally.grad_norm,
             images_per_second=images / max(self._train_seconds, 1e-9),
-            elapsed=self.elapsed + time.perf_counter() - self._pulled_at,
+            elapsed=self._clock(),
             skipped=tally.skipped,
         )
         self._skipped_in_a_row = tally.skipped_in_a_row
@@ -375,7 +396,7 @@ class Trainer:
             "scaler": self.optimization.scaler.state_dict(),
         }
         saved = checkpoints.save_checkpoint(self.run, self.step, tensors, state)
-        checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints)
+        checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints, saved)
         self.run.log(f"checkpoint at step {self.step}, held-out loss {eval_loss:.4f}")
         self._write_status(eval_loss=eval_loss)
         return CheckpointSaved(self.step, saved.path, eval_loss)
@@ -386,10 +407,16 @@ class Trainer:
         Without any, a training that has begun starts anew.
         """
         found, problems = checkpoints.newest_verified(self.run)
-        for problem in problems:
-            self._notice(f"{problem}; going back to an earlier one")
         if found is not None:
+            for problem in problems:
+                self._notice(f"{problem}; going back to an earlier one")
             self._load(found)
+        elif problems and not self.step:
+            # To start anew would overwrite what there is to save of this run.
+            raise CheckpointError(
+                f"No checkpoint of {self.run.name} can be used. {problems[0]}",
+                f"Start a new run, or remove {self.run.checkpoints_path} to begin this one anew.",
+            )
         elif self.step:
             fresh = self._build_model().state_dict()
             self.model.load_state_dict(fresh)
@@ -399,23 +426,23 @@ class Trainer:
             self._status = replace(self._status, loss=None, eval_loss=None)
 
     def _load(self, found: checkpoints.Checkpoint) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             self.model.load_state_dict(load_file(found.path / "model.safetensors"))
             if self.ema is not self.model:
                 self.ema.load_state_dict(load_file(found.path / "ema.safetensors"))
-        except (RuntimeError, OSError) as error:
-            # torch names every tensor that does not fit, a line each; one says enough.
-            reason = str(error).splitlines()[-1].strip()
+            saved = found.state()
+            self.optimization.load(
+                load_file(found.path / "optimizer.safetensors"), saved.get("scaler") or {}
+            )
+        except (SafetensorError, RuntimeError, OSError, LookupError, ValueError) as error:
             raise CheckpointError(
-                f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: {reason}",
-                "Was config.toml changed after the training?",
+                f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: "
+                f"{last_line(error)}",
+                "Put config.toml back as it was when the run was trained.",
             ) from None
-        saved = found.state()
-        self.optimization.load(
-            load_file(found.path / "optimizer.safetensors"), saved.get("scaler") or {}
-        )
         self.step, self.elapsed = found.step, float(saved["elapsed"])
         self.rollbacks = int(saved.get("rollbacks", 0))
         self._status = replace(

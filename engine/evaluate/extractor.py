@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from engine.data.dataset import Dataset
 from engine.data.range import to_unit
-from engine.device import resolve_precision
+from engine.device import autocast, no_tf32, resolve_precision
 from engine.errors import DataError
 from engine.evaluate.cache import cached, fingerprint, write_tensors
 from engine.rng import generator
@@ -79,6 +79,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(FEATURES, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in [−1, 1] -> (N, 256), none of them negative."""
         pooled: Tensor = self.trunk(x).mean(dim=(2, 3))
         return pooled
 
@@ -114,8 +115,8 @@ class Extractor:
             features float32 (N, dim) and predicted labels int64 (N,) or None, on the CPU.
         """
         features, labels = [], []
-        # A GPU's convolutions would round to TF32, and its figures differ from a CPU's.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        # Else a GPU's figures would differ from a CPU's.
+        with no_tf32():
             for part in torch.split(pixels, _BATCH):
                 found, predicted = self.extract(part)
                 features.append(found.float().cpu())
@@ -213,6 +214,8 @@ def train_classifier(
     """
     device = dataset.device
     dtype = resolve_precision("auto", device)
+    if dtype is torch.float16:
+        dtype = torch.float32  # float16 would need its loss scaled
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Classifier(dataset.image_shape[0], len(dataset.class_names)).to(device)
@@ -230,7 +233,7 @@ def train_classifier(
                 order = torch.randperm(len(dataset), generator=generator(seed, "classifier", epoch))
             indices = order[position * batch_size : (position + 1) * batch_size].to(device)
             x = _shifted(dataset.batch(indices), generator(seed, "shift", step))
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32):
+            with autocast(device, dtype):
                 logits = network(x)
             loss = F.cross_entropy(logits.float(), dataset.labels[indices], label_smoothing=0.05)
             optimizer.zero_grad(set_to_none=True)

@@ -31,6 +31,7 @@ class ArticleBlock(nn.Module):
         self.normalize = normalize
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in_c, H, W) -> (N, out_c, H, W)."""
         out = self.ln(x) if self.normalize else x
         out = nn.functional.silu(self.conv1(out))
         return nn.functional.silu(self.conv2(out))

@@ -9,6 +9,7 @@ padded inside to whole patches and cropped again, and positions are computed, no
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,9 +52,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, L, D) -> (N, L, D)."""
-        qkv = self.to_qkv(x).unflatten(-1, (3, self.heads, -1))  # (N, L, 3, heads, D/heads)
-        q, k, v = qkv.transpose(1, 3).unbind(2)  # (N, heads, L, D/heads) each
-        out: Tensor = self.to_out(attention(q, k, v).transpose(1, 2).flatten(2))
+        q, k, v = rearrange(
+            self.to_qkv(x), "n l (qkv heads d) -> qkv n heads l d", qkv=3, heads=self.heads
+        )
+        out: Tensor = self.to_out(rearrange(attention(q, k, v), "n heads l d -> n l (heads d)"))
         return out
 
 
@@ -138,7 +140,7 @@ class DiT(nn.Module):
         p = self.patch_size
         patches = F.pixel_unshuffle(F.pad(x, (0, -width % p, 0, -height % p)), p)
         rows, columns = patches.shape[-2:]
-        tokens = self.proj_in(patches.flatten(2).transpose(1, 2))  # (N, L, D)
+        tokens = self.proj_in(rearrange(patches, "n c rows columns -> n (rows columns) c"))
         tokens = tokens + position_table(rows, columns, self.hidden_size, x.device)
 
         condition = self.time_embedding(timestep_embedding(t, _FREQUENCIES))
@@ -150,5 +152,5 @@ class DiT(nn.Module):
             tokens = block(tokens, condition)
         shift, scale = self.ada_out(condition).chunk(2, dim=-1)
         tokens = self.proj_out(modulate(self.norm_out(tokens), shift, scale))
-        out = tokens.transpose(1, 2).unflatten(2, (rows, columns))
+        out = rearrange(tokens, "n (rows columns) c -> n c rows columns", rows=rows)
         return F.pixel_shuffle(out, p)[..., :height, :width]

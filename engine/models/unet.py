@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,6 +36,7 @@ class ResnetBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        """(N, in_channels, H, W), (N, temb_channels) -> (N, out_channels, H, W)."""
         h = self.conv1(F.silu(self.norm1(x)))
         h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))
@@ -55,18 +57,15 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        tokens = self.group_norm(x).reshape(n, c, h * w).transpose(1, 2)  # (N, HW, C)
-
-        def split(y: Tensor) -> Tensor:
-            return y.reshape(n, h * w, self.heads, -1).transpose(1, 2)  # (N, heads, HW, C/heads)
-
-        out = attention(
-            split(self.to_q(tokens)), split(self.to_k(tokens)), split(self.to_v(tokens))
+        """(N, C, H, W) -> (N, C, H, W)."""
+        tokens = rearrange(self.group_norm(x), "n c h w -> n (h w) c")
+        q, k, v = (
+            rearrange(projection(tokens), "n l (heads d) -> n heads l d", heads=self.heads)
+            for projection in (self.to_q, self.to_k, self.to_v)
         )
-        out = self.to_out[0](out.transpose(1, 2).reshape(n, h * w, c))
-        assert isinstance(out, Tensor)
-        return x + out.transpose(1, 2).reshape(n, c, h, w)
+        out: Tensor = self.to_out[0](rearrange(attention(q, k, v), "n heads l d -> n l (heads d)"))
+        out = rearrange(out, "n (h w) c -> n c h w", h=x.shape[2])
+        return x + out
 
 
 class Downsample(nn.Module):
@@ -77,6 +76,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
         out: Tensor = self.conv(x)
         return out
 
@@ -89,6 +89,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
         out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return out
 
@@ -120,10 +121,12 @@ class Level(nn.Module):
         self.has_upsampler = upsampler is not None
 
     def block(self, index: int, x: Tensor, temb: Tensor) -> Tensor:
+        """(N, C, H, W), (N, temb_channels) -> (N, width of the level, H, W)."""
         x = self.resnets[index](x, temb)
         return self.attentions[index](x) if self.has_attention else x
 
     def down(self, x: Tensor, temb: Tensor) -> list[Tensor]:
+        """Every block's result, (N, width, H, W), and where it goes on one at half of H and W."""
         outputs = []
         for index in range(len(self.resnets)):
             x = self.block(index, x, temb)
@@ -133,6 +136,7 @@ class Level(nn.Module):
         return outputs
 
     def up(self, x: Tensor, skips: list[Tensor], temb: Tensor) -> Tensor:
+        """Takes a skip for every block, last first -> (N, width, H, W), or twice H and W."""
         for index in range(len(self.resnets)):
             x = self.block(index, torch.cat([x, skips.pop()], dim=1), temb)
         return self.upsamplers[0](x) if self.has_upsampler else x
@@ -147,6 +151,7 @@ class MidBlock(nn.Module):
         self.resnets = nn.ModuleList(resnets)
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        """(N, C, H, W), (N, temb_channels) -> (N, C, H, W)."""
         x = self.attentions[0](self.resnets[0](x, temb))
         out: Tensor = self.resnets[1](x, temb)
         return out

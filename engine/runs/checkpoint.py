@@ -167,9 +167,13 @@ def save_checkpoint(
     return Checkpoint(target, step)
 
 
-def prune_checkpoints(run: Run, keep: int) -> None:
-    """Remove all but the newest `keep` and the best; called only after a new one is published."""
-    checkpoints = list_checkpoints(run)
+def prune_checkpoints(run: Run, keep: int, saved: Checkpoint) -> None:
+    """Remove all but the newest `keep` up to the one just saved, and the best of them.
+
+    What is newer than that does not verify, or training would have gone on from there: it neither
+    counts nor is it touched.
+    """
+    checkpoints = [entry for entry in list_checkpoints(run) if entry.step <= saved.step]
     best = best_checkpoint(checkpoints)
     for checkpoint in checkpoints[:-keep]:
         if best is None or checkpoint.step != best.step:

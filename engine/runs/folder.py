@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import socket
 import sys
 import time
@@ -269,27 +270,33 @@ def create_run(
 
     if name:
         check_name(name)
+    traced = environment(command or sys.argv)
     with io.explained("create a run in", runs_dir):
         runs_dir.mkdir(parents=True, exist_ok=True)
         path = _make_named(runs_dir, name) if name else _make_numbered(runs_dir)
     run = Run(path)
-    with io.explained("write", path):
-        run.samples_path.mkdir()
-        run.checkpoints_path.mkdir()
-    io.write_atomic(run.config_path, to_toml(config).encode())
-    io.write_json(path / "env.json", environment(command or sys.argv))
-    run.write_status(Status(total_steps=config.training.steps))
-    # Last: a folder with a run.json is a run.
-    io.write_json(
-        path / "run.json",
-        {
-            "schema_version": SCHEMA_VERSION,
-            "name": path.name,
-            "created": time.time(),
-            "tags": [],
-            "parent": None,
-        },
-    )
+    try:
+        with io.explained("write", path):
+            run.samples_path.mkdir()
+            run.checkpoints_path.mkdir()
+        io.write_atomic(run.config_path, to_toml(config).encode())
+        io.write_json(path / "env.json", traced)
+        run.write_status(Status(total_steps=config.training.steps))
+        # Last: a folder with a run.json is a run.
+        io.write_json(
+            path / "run.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                "name": path.name,
+                "created": time.time(),
+                "tags": [],
+                "parent": None,
+            },
+        )
+    except BaseException:
+        # Half a run would hold its name for ever: it can be neither opened nor made.
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     return run
 
 
@@ -372,13 +379,15 @@ def summary(run: Run) -> dict[str, Any]:
     """One row of a listing; a folder that cannot be read gives state `unreadable` and why."""
     try:
         info, status, config = run.info(), run.status(), run.config_values()
+        # A short config.toml is a valid one: what it leaves out has a default.
+        data, model = config.get("data", {}), config.get("model", {})
         return {
             "name": run.name,
             "state": status.state,
             "reason": status.reason,
-            "dataset": config["data"]["dataset"],
-            "preset": config["preset"],
-            "model": config["model"]["name"],
+            "dataset": data.get("dataset", "fashion-mnist-10k"),
+            "preset": config.get("preset", "default"),
+            "model": model.get("name", "unet"),
             "step": status.step,
             "total_steps": status.total_steps,
             "loss": status.loss,

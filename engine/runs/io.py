@@ -135,6 +135,7 @@ def published_folder(target: Path) -> Iterator[Path]:
     are fsynced and it is renamed. An existing target is replaced.
     """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    retired = temporary.with_suffix(".old")
     with explained("write", target):
         target.parent.mkdir(exist_ok=True)
         temporary.mkdir()
@@ -145,12 +146,13 @@ def published_folder(target: Path) -> Iterator[Path]:
                     os.fsync(handle.fileno())
             _fsync_folder(temporary)
             # Moved aside and not removed first: a crash in between loses neither of the two.
-            retired = temporary.with_suffix(".old")
             if target.exists():
                 target.rename(retired)
             temporary.rename(target)
             _fsync_folder(target.parent)
             shutil.rmtree(retired, ignore_errors=True)
         except BaseException:
+            if retired.exists() and not target.exists():
+                retired.rename(target)
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -62,7 +62,6 @@ class Metrics:
 
     Attributes:
         columns: name -> array of float64; all of one length, ordered as in the file.
-        loss_curve: a bounded summary of the loss, for small curves in lists.
     """
 
     def __init__(self, path: Path) -> None:

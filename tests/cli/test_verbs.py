@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from engine.export import FILES
 from tests.cli.conftest import Cli, run_cli
 
 
@@ -200,15 +201,33 @@ def test_export_makes_a_folder_to_hand_on(trained: Path, tmp_path: Path) -> None
     assert (out / "model.safetensors").read_bytes() == (checkpoint / "ema.safetensors").read_bytes()
     again = run_cli(*arguments, cwd=tmp_path)
     assert again.returncode == 0, "an export replaces an export"
+    here = run_cli("export", "tiny", "--out", ".", "--runs-dir", str(trained), cwd=out)
+    assert (here.returncode, here.stdout.strip()) == (0, str(out))
+    assert {path.name for path in out.iterdir()} == FILES
 
 
-def test_export_does_not_replace_a_folder_of_somebody_else(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.tex").write_text("…")
-    done = run_cli("export", "tiny", "--out", "precious", "--runs-dir", str(trained), cwd=tmp_path)
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.tex"},
+        {"model.safetensors", "config.json", "tokenizer.json"},
+        {*FILES, "notes.md"},
+    ],
+    ids=["a thesis", "another program's model", "an export with notes"],
+)
+@pytest.mark.parametrize("out", ["precious", "."])
+def test_export_does_not_replace_a_folder_of_somebody_else(
+    trained: Path, tmp_path: Path, files: set[str], out: str
+) -> None:
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    for name in files:
+        (folder / name).write_text("…")
+    cwd = folder if out == "." else tmp_path
+    done = run_cli("export", "tiny", "--out", out, "--runs-dir", str(trained), cwd=cwd)
     assert done.returncode == 1
     assert "is not an export" in done.stderr
-    assert [path.name for path in (tmp_path / "precious").iterdir()] == ["thesis.tex"]
+    assert {path.name for path in folder.iterdir()} == files
 
 
 def test_runs_and_show_tell_the_same_as_json_and_as_text(trained: Path, tmp_path: Path) -> None:

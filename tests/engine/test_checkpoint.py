@@ -234,16 +234,25 @@ def test_a_resume_goes_back_to_the_newest_that_verifies_and_says_why(run: Run) -
         ([0.5, 0.1, 0.3, 0.2], 1, [2, 4]),
         ([None, None, None, None], 1, [4]),
         ([0.5, 0.4], 3, [1, 2]),
-        ([], 1, []),
     ],
 )
 def test_pruning_keeps_the_newest_and_the_best(run: Run, losses, keep, left) -> None:
     for step, loss in enumerate(losses, start=1):
-        save(run, step, loss)
-    prune_checkpoints(run, keep)
+        newest = save(run, step, loss)
+    prune_checkpoints(run, keep, newest)
     assert steps(run) == left
     for checkpoint in list_checkpoints(run):
         checkpoint.verify()
+
+
+def test_pruning_neither_counts_nor_touches_what_is_newer_than_the_one_just_saved(run: Run) -> None:
+    """What training did not go on from does not verify; it may even seem to be the best."""
+    for step, loss in ((1, 0.5), (2, 0.6), (9, 0.1)):
+        save(run, step, loss)
+    prune_checkpoints(run, 1, list_checkpoints(run)[1])
+    assert steps(run) == [1, 2, 9]
+    prune_checkpoints(run, 1, save(run, 3, 0.4))
+    assert steps(run) == [3, 9]
 
 
 # --- writes that fail ---

@@ -249,6 +249,13 @@ def test_branches_stand_beside_the_x_t_that_they_share(trained) -> None:
     assert_same(fewer, sheet.images[:3])
 
 
+@pytest.mark.parametrize("sampler", ["dpmpp_2m_sde", "dpmpp_2m"])
+def test_a_multistep_sampler_remembers_what_came_before_the_branches(trained, sampler) -> None:
+    sampling = SamplingConfig(num=3, num_inference_steps=10, sampler=sampler)
+    _, sheet = done(edits.branch(trained, sampling, 0, 26, 1, picture=1))
+    assert_same(sheet.images[1], own_pixels(trained, sampling)[1])
+
+
 def test_branches_may_ask_for_different_things(knowing) -> None:
     prompts = ["dress", "bag"]
     _, sheet = done(edits.branch(knowing, DDPM, 0, 30, 2, prompts=prompts))
@@ -313,6 +320,26 @@ def test_an_inverted_picture_can_come_down_as_something_else(knowing, given) -> 
     rows = rows_of(done(edits.invert(knowing, DDIM, given, to_prompt="coat", refinements=3))[1])
     assert_same(rows["coat"][:1], rows["brought back"][:1])
     assert differ(rows["coat"][1:], rows["brought back"][1:])
+
+
+def test_convolutions_keep_all_of_float32_on_both_ways(trained, given, monkeypatch) -> None:
+    seen = []
+    hook = trained.model.register_forward_hook(
+        lambda *_: seen.append((torch.backends.cudnn.allow_tf32, torch.is_autocast_enabled("cpu")))
+    )
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    for _ in edits.invert(trained, DDIM, given):
+        assert torch.backends.cudnn.allow_tf32, "not while somebody else has the turn"
+    hook.remove()
+    assert seen == [(False, False)] * 20
+
+
+def test_other_frames_and_refinements_are_other_files(trained, given) -> None:
+    pairs = [
+        [done(edits.interpolate(trained, DDIM, (0, 1), frames))[1].name for frames in (3, 4)],
+        [done(edits.invert(trained, DDIM, given, refinements=n))[1].name for n in (0, 2)],
+    ]
+    assert all(one != other for one, other in pairs)
 
 
 def test_only_ddim_is_inverted(trained, given) -> None:

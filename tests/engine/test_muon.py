@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.models.article import ArticleUNet
+from engine.models.dit import DiT
 from engine.models.unet import UNet
-from engine.muon import Muon, orthogonalize
+from engine.muon import Muon, hidden_matrices, orthogonalize
 
 
 def draws(seed: int) -> torch.Generator:
@@ -45,7 +47,7 @@ def test_a_zero_matrix_stays_zero() -> None:
 def test_matrices_move_as_with_torchs_own_muon(shape, weight_decay) -> None:
     start = torch.randn(shape, generator=draws(2))
     ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    our = Muon([("hidden.weight", ours)], lr=0.01, weight_decay=weight_decay)
+    our = Muon([ours], lr=0.01, weight_decay=weight_decay)
     their = torch.optim.Muon(
         [theirs], lr=0.01, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
     )
@@ -61,7 +63,7 @@ def test_matrices_move_as_with_torchs_own_muon(shape, weight_decay) -> None:
 def test_a_convolution_is_the_matrix_of_its_outputs() -> None:
     start = torch.randn(8, 4, 3, 3, generator=draws(3))
     conv, flat = nn.Parameter(start.clone()), nn.Parameter(start.clone().reshape(8, 36))
-    one, other = Muon([("a.weight", conv)]), Muon([("a.weight", flat)])
+    one, other = Muon([conv]), Muon([flat])
     for gradient in gradients(start):
         conv.grad, flat.grad = gradient.clone(), gradient.clone().reshape(8, 36)
         one.step()
@@ -70,12 +72,11 @@ def test_a_convolution_is_the_matrix_of_its_outputs() -> None:
 
 
 def test_everything_else_moves_as_with_adamw() -> None:
-    names = ("conv_in.weight", "conv_out.weight", "class_embedding.weight", "a.bias")
     starts = [torch.randn(6, 4, generator=draws(i)) for i in range(3)]
     starts.append(torch.randn(6, generator=draws(3)))
     ours = [nn.Parameter(s.clone()) for s in starts]
     theirs = [nn.Parameter(s.clone()) for s in starts]
-    our = Muon(zip(names, ours, strict=True), lr=0.01, weight_decay=0.1)
+    our = Muon([], ours, lr=0.01, weight_decay=0.1)
     their = torch.optim.AdamW(theirs, lr=0.01, weight_decay=0.1, fused=True)
     for step in range(4):
         for parameter, other in zip(ours, theirs, strict=True):
@@ -93,7 +94,13 @@ def stepped(
     """A network after two good steps and one with NaN gradients, and how it was before that."""
     torch.manual_seed(0)
     model = UNet(1, (8, 16), attention_levels=(1,), norm_num_groups=4, attention_head_dim=8)
-    optimizer = Muon(model.named_parameters(), weight_decay=0.1)
+    hidden = hidden_matrices(model)
+    named = dict(model.named_parameters())
+    optimizer = Muon(
+        [p for name, p in named.items() if name in hidden],
+        [p for name, p in named.items() if name not in hidden],
+        weight_decay=0.1,
+    )
     for i in range(3):
         if i == 2:
             before = copy.deepcopy(model), copy.deepcopy(optimizer.state_dict()["state"])
@@ -124,7 +131,7 @@ def test_without_found_inf_the_same_step_would_destroy_the_weights() -> None:
 def test_a_step_with_found_inf_zero_is_an_ordinary_step() -> None:
     start = torch.randn(8, 8, generator=draws(4))
     watched, plain = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    one, other = Muon([("a.weight", watched)]), Muon([("a.weight", plain)])
+    one, other = Muon([watched]), Muon([plain])
     one.found_inf = torch.zeros(())
     for gradient in gradients(start):
         watched.grad, plain.grad = gradient.clone(), gradient.clone()
@@ -136,11 +143,11 @@ def test_a_step_with_found_inf_zero_is_an_ordinary_step() -> None:
 def test_saved_state_goes_on_to_the_bit() -> None:
     start = torch.randn(8, 8, generator=draws(5))
     whole, broken = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    one, other = Muon([("a.weight", whole)]), Muon([("a.weight", broken)])
+    one, other = Muon([whole]), Muon([broken])
     for i, gradient in enumerate(gradients(start)):
         if i == 2:
             saved = other.state_dict()
-            other = Muon([("a.weight", broken)])
+            other = Muon([broken])
             other.load_state_dict(saved)
         whole.grad, broken.grad = gradient.clone(), gradient.clone()
         one.step()
@@ -150,8 +157,41 @@ def test_saved_state_goes_on_to_the_bit() -> None:
 
 def test_parameters_without_a_gradient_stay() -> None:
     used, unused = nn.Parameter(torch.ones(4, 4)), nn.Parameter(torch.ones(4, 4))
-    optimizer = Muon([("a.weight", used), ("b.weight", unused)])
+    optimizer = Muon([used, unused])
     used.grad = torch.eye(4)
     optimizer.step()
     assert torch.equal(unused, torch.ones(4, 4))
     assert not torch.equal(used, torch.ones(4, 4))
+
+
+def test_the_step_counter_of_adamw_is_loaded_to_where_its_parameter_is() -> None:
+    """A checkpoint is read to the CPU; on a GPU the fused kernel refuses a counter from there."""
+    there = Muon([], [nn.Parameter(torch.empty(4, device="meta"))])
+    state = {"step": torch.ones(()), "exp_avg": torch.zeros(4), "exp_avg_sq": torch.zeros(4)}
+    there.load_state_dict({"state": {0: state}, "param_groups": there.state_dict()["param_groups"]})
+    (loaded,) = there.state.values()
+    assert {key: value.device.type for key, value in loaded.items()} == dict.fromkeys(state, "meta")
+
+
+# Which weights
+
+
+NETWORKS = {
+    "unet": UNet(1, (8, 16), attention_levels=(1,), norm_num_groups=4, attention_head_dim=8),
+    "dit": DiT(hidden_size=32, num_layers=1, attention_head_dim=8, num_class_embeds=11),
+    "article": ArticleUNet(10),
+}
+
+
+@pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
+def test_muon_is_for_what_multiplies_inside_a_network(model: nn.Module) -> None:
+    named = dict(model.named_parameters())
+    chosen = hidden_matrices(model)
+    assert chosen <= named.keys()
+    assert all(named[name].ndim in (2, 4) for name in chosen)
+    left = {name for name in named if named[name].ndim >= 2} - chosen
+    ends = ("conv_in", "conv_out", "proj_in", "proj_out", "class_embedding", "time_embed.")
+    # The article's norms are as large as its images, and its way up is transposed.
+    apart = ("ln.weight", "ln.bias", "up1.0.", "up1.2.", "up2.", "up3.")
+    assert all(name.startswith(ends) or any(part in name for part in apart) for name in left), left
+    assert not any(name.startswith(ends) for name in chosen)

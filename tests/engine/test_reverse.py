@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.diffusion import predict_x0_and_eps
 from engine.reverse import Denoiser, ReverseStep, clip_x0, dynamic_threshold, reverse_process
-from engine.samplers import SAMPLERS, Belief, Context, SamplerOptions
+from engine.samplers import SAMPLERS, Context, Prediction, SamplerOptions
 from engine.schedule import BETA_SCHEDULES, NoiseSchedule, inference_timesteps
 
 SCHEDULE = NoiseSchedule.create("linear", 1000)
@@ -86,7 +86,7 @@ def test_one_step_a_timestep_each_starting_where_the_last_one_ended(sampler) -> 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 @pytest.mark.parametrize("prediction_type", PREDICTIONS)
 @pytest.mark.parametrize("limit", LIMITS)
-def test_a_step_says_what_the_network_believes(limit, prediction_type, sampler) -> None:
+def test_a_step_says_what_the_network_predicts(limit, prediction_type, sampler) -> None:
     for step in run(limit=limit, prediction_type=prediction_type, sampler=sampler):
         for image in (step.x_t, step.x0, step.eps, step.prev_sample):
             assert image.shape == SHAPE
@@ -134,12 +134,12 @@ def test_the_network_is_asked_once_a_step_with_the_step_as_timestep(sampler) -> 
         assert t.tolist() == [step.t] * 2
 
 
-def test_a_rule_is_told_what_was_believed_the_step_before(monkeypatch) -> None:
-    told: list[tuple[Belief, Belief | None]] = []
+def test_a_rule_is_told_what_was_predicted_the_step_before(monkeypatch) -> None:
+    told: list[tuple[Prediction, Prediction | None]] = []
 
-    def rule(schedule: NoiseSchedule, now: Belief, prev_t: int, context: Context) -> Tensor:
+    def rule(schedule: NoiseSchedule, now: Prediction, prev_t: int, context: Context) -> Tensor:
         told.append((now, context.previous))
-        second = context.believe(now.x_t / 2, prev_t)
+        second = context.predict(now.x_t / 2, prev_t)
         assert second.t == prev_t
         assert float(second.x0.abs().max()) <= 1, "limited as the first"
         return SAMPLERS["ddim"](schedule, now, prev_t, context)

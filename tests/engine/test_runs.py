@@ -192,6 +192,41 @@ def test_a_folder_that_cannot_be_written_is_a_run_error(tmp_path: Path, place, n
     assert file.read_text() == "not a folder"
 
 
+@pytest.mark.parametrize("failing", ["write_atomic", "write_json"])
+def test_a_run_that_could_not_be_made_leaves_its_name_free(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, failing
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RunError("The disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(io, failing, full)
+        with pytest.raises(RunError, match="full"):
+            create_run(runs_dir, CONFIG, name="mine")
+    assert not (runs_dir / "mine").exists()
+    assert create_run(runs_dir, CONFIG, name="mine").name == "mine"
+
+
+def test_a_folder_that_could_not_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "old").write_text("here")
+    rename = Path.rename
+
+    def second_fails(path: Path, to: Path) -> Path:
+        if to == target and path.suffix == ".tmp":
+            raise OSError(5, "input/output error")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(RunError, match="input/output"), io.published_folder(target) as folder:
+        (folder / "new").write_text("there")
+    assert (target / "old").read_text() == "here"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
 def test_every_write_to_a_run_that_is_gone_is_a_run_error(run: Run) -> None:
     shutil.rmtree(run.path)
     run.path.write_text("a file in its place")
@@ -288,12 +323,15 @@ def test_a_damaged_run_is_unreadable_and_no_more(run: Run, file, damage) -> None
     create_run(run.path.parent, CONFIG)
     DAMAGES[damage](run.path / file)
     row = summary(run)
-    assert (row["name"], row["state"], row["path"]) == ("run1", "unreadable", str(run.path))
-    assert row["reason"]
+    assert (row["name"], row["path"]) == ("run1", str(run.path))
     assert all(summary(other)["name"] for other in list_runs(run.path.parent))
     if (file, damage) == ("config.toml", "empty"):
         assert run.config() == CONFIG, "what is not in the file has its default"
+        assert (row["state"], row["preset"]) == ("created", CONFIG.preset)
+        assert (row["dataset"], row["model"]) == (CONFIG.data.dataset, CONFIG.model.name)
         return
+    assert row["state"] == "unreadable"
+    assert row["reason"]
     ask = {"run.json": run.info, "status.json": run.status, "config.toml": run.config}[file]
     with pytest.raises(EngineError):
         ask()

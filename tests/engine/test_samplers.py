@@ -21,8 +21,8 @@ from engine.diffusion import predict_x0_and_eps, q_sample
 from engine.reverse import Denoiser, ReverseStep, clip_x0, dynamic_threshold, reverse_process
 from engine.samplers import (
     SAMPLERS,
-    Belief,
     Context,
+    Prediction,
     SamplerOptions,
     ddim_step,
     ddpm_step,
@@ -201,7 +201,7 @@ def dpmpp(case: Case, algorithm_type: str) -> Trajectory:
         x_t = scheduler.step(output, t, x_t, generator=draws).prev_sample
         steps.append((x_t, scheduler.model_outputs[-1]))
         if len(steps) == 1 and scheduler.sigmas[0] == 1e8:
-            # In λ the first step is infinitely long: what was believed before it says nothing of
+            # In λ the first step is infinitely long: what was predicted before it says nothing of
             # the slope after it, and the multistep begins anew.
             scheduler.lower_order_nums = 0
     return steps
@@ -393,15 +393,15 @@ def no_network(x: Tensor, t: int) -> NoReturn:
 def context(
     options: SamplerOptions | None = None,
     *,
-    previous: Belief | None = None,
-    believe: Callable[[Tensor, int], Belief] = no_network,
+    previous: Prediction | None = None,
+    predict: Callable[[Tensor, int], Prediction] = no_network,
     draw_noise: Callable[[], Tensor] = no_noise,
 ) -> Context:
-    return Context(previous, believe, draw_noise, options or SamplerOptions())
+    return Context(previous, predict, draw_noise, options or SamplerOptions())
 
 
-def belief(t: int, seed: int = 0) -> Belief:
-    return Belief(t, noise_at(seed), noise_at(seed + 1), noise_at(seed + 2))
+def prediction(t: int, seed: int = 0) -> Prediction:
+    return Prediction(t, noise_at(seed), noise_at(seed + 1), noise_at(seed + 2))
 
 
 @pytest.mark.parametrize("variance_type", ["fixed_large", "fixed_small"])
@@ -413,7 +413,7 @@ def test_ddpm_is_the_articles_update_at_every_t(variance_type) -> None:
     alpha_bars = torch.cumprod(alphas, dim=0)
     for t in range(TOTAL):
         x, eta_theta, z = noise_at(3 * t), noise_at(3 * t + 1), noise_at(3 * t + 2)
-        now = Belief(t, x, *predict_x0_and_eps(schedule, "epsilon", x, t, eta_theta))
+        now = Prediction(t, x, *predict_x0_and_eps(schedule, "epsilon", x, t, eta_theta))
         with_z = context(SamplerOptions(variance_type), draw_noise=lambda z=z: z)
         step = ddpm_step(schedule, now, t - 1, with_z)
 
@@ -446,7 +446,10 @@ def test_ddim_with_eta_one_is_ddpm_with_the_small_variance(name, spacing) -> Non
 @pytest.mark.parametrize("t", [0, 1, 500, 999])
 def test_the_last_step_is_the_predicted_x0_without_noise(sampler, eta, t) -> None:
     schedule = NoiseSchedule.create("linear", TOTAL)
-    now, plain = belief(t), context(SamplerOptions(eta=eta), previous=belief(t + 1, seed=10))
+    now, plain = (
+        prediction(t),
+        context(SamplerOptions(eta=eta), previous=prediction(t + 1, seed=10)),
+    )
     prev_sample = SAMPLERS[sampler](schedule, now, -1, plain)
     exact = sampler not in ("ddpm", "ddim")
     torch.testing.assert_close(prev_sample, now.x0, rtol=0, atol=0 if exact else 1e-6)
@@ -455,18 +458,18 @@ def test_the_last_step_is_the_predicted_x0_without_noise(sampler, eta, t) -> Non
 @pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
 def test_a_deterministic_sampler_draws_no_noise_and_asks_no_second_time(sampler) -> None:
     schedule = NoiseSchedule.create("linear", TOTAL)
-    SAMPLERS[sampler](schedule, belief(500), 400, context(previous=belief(600, seed=10)))
+    SAMPLERS[sampler](schedule, prediction(500), 400, context(previous=prediction(600, seed=10)))
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "dpmpp_2m_sde"])
 def test_a_multistep_rule_looks_one_step_back_and_no_further(sampler) -> None:
-    """By line with what was believed before: at the middle of the step in λ."""
+    """By line with what was predicted before: at the middle of the step in λ."""
     schedule = NoiseSchedule.create("linear", TOTAL)
     lambdas = schedule.snr.log() / 2
-    now, previous = belief(500), belief(600, seed=10)
+    now, previous = prediction(500), prediction(600, seed=10)
     middle = (lambdas[400] + lambdas[500]) / 2
     slope = (now.x0 - previous.x0) / (lambdas[500] - lambdas[600])
-    there = Belief(500, now.x_t, (now.x0 + slope * (middle - lambdas[500])).float(), now.eps)
+    there = Prediction(500, now.x_t, (now.x0 + slope * (middle - lambdas[500])).float(), now.eps)
     step = SAMPLERS[sampler]
     with_memory, without = (
         step(schedule, at, 400, context(previous=memory, draw_noise=lambda: noise_at(7)))
@@ -480,12 +483,12 @@ def test_a_rule_of_second_order_is_ddim_where_x0_stands_still(sampler) -> None:
     schedule = NoiseSchedule.create("linear", TOTAL)
     x0, eps = noise_at(0), noise_at(1)
 
-    def at(t: int) -> Belief:
+    def at(t: int) -> Prediction:
         x_t = q_sample(schedule, x0, torch.full((len(x0),), t), eps)
-        return Belief(t, x_t, x0, eps)
+        return Prediction(t, x_t, x0, eps)
 
     step = SAMPLERS[sampler](
-        schedule, at(600), 300, context(previous=at(900), believe=lambda _, t: at(t))
+        schedule, at(600), 300, context(previous=at(900), predict=lambda _, t: at(t))
     )
     torch.testing.assert_close(step, at(300).x_t, rtol=0, atol=1e-6)
 
@@ -493,15 +496,15 @@ def test_a_rule_of_second_order_is_ddim_where_x0_stands_still(sampler) -> None:
 def test_heun_asks_once_more_at_the_end_of_eulers_step() -> None:
     schedule, asked = NoiseSchedule.create("linear", TOTAL), []
 
-    def believe(x: Tensor, t: int) -> Belief:
+    def predict(x: Tensor, t: int) -> Prediction:
         asked.append((x, t))
-        return Belief(t, x, noise_at(10), noise_at(11))
+        return Prediction(t, x, noise_at(10), noise_at(11))
 
-    now = belief(500)
-    heun_step(schedule, now, 400, context(believe=believe))
+    now = prediction(500)
+    heun_step(schedule, now, 400, context(predict=predict))
     ((x, t),) = asked
     eps = (now.x_t - schedule.alphas_cumprod[500].sqrt() * now.x0) / schedule.noise_level[500]
-    euler = ddim_step(schedule, Belief(500, now.x_t, now.x0, eps), 400, context())
+    euler = ddim_step(schedule, Prediction(500, now.x_t, now.x0, eps), 400, context())
     assert t == 400
     torch.testing.assert_close(x, euler, rtol=0, atol=1e-6)
 

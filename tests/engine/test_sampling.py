@@ -387,6 +387,32 @@ def test_as_many_as_can_be_shown_need_no_file_of_all(trained, tmp_path: Path, mo
     assert write_samples(trained, sampling, 0, out=tmp_path).npy is None
 
 
+@pytest.mark.parametrize("message", ["can't allocate memory", "CUDA error: out of memory"])
+def test_too_little_memory_is_said_in_a_sentence(trained, message: str) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError(f"[enforce fail] {message}: 1 TB")
+
+    hook = trained.model.register_forward_pre_hook(full)
+    try:
+        with pytest.raises(DeviceError, match="has not enough memory to draw pictures") as error:
+            next(trained.draw(SamplingConfig(num=1, num_inference_steps=2), 0, range(1)))
+        assert error.value.hint
+    finally:
+        hook.remove()
+
+
+def test_another_error_of_the_network_is_a_bug_and_stays_one(trained) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    hook = trained.model.register_forward_pre_hook(broken)
+    try:
+        with pytest.raises(RuntimeError, match="shapes"):
+            next(trained.draw(SamplingConfig(num=1, num_inference_steps=2), 0, range(1)))
+    finally:
+        hook.remove()
+
+
 def test_an_interrupted_drawing_leaves_no_half_file(trained, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("engine.sampling.CHUNK", 3)
     monkeypatch.setattr("engine.sample_files.MAX_SHOWN", 2)

@@ -452,6 +452,45 @@ def test_a_resume_goes_back_behind_a_damaged_checkpoint_and_says_so(new_run) -> 
     assert_equal(tensors(run, 6), tensors(undamaged, 6))
 
 
+def test_where_every_checkpoint_is_damaged_nothing_is_overwritten(new_run) -> None:
+    run = new_run(training={"checkpoint_every": 2})
+    train(run)
+    before = run.metrics_path.read_bytes()
+    for folder in run.checkpoints_path.iterdir():
+        (folder / "optimizer.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="No checkpoint of run1 can be used") as error:
+        Trainer(run, device="cpu")
+    assert "remove" in error.value.hint
+    assert run.metrics_path.read_bytes() == before
+    assert len(list_checkpoints(run)) == 3
+
+
+def test_what_was_saved_while_waiting_for_the_run_is_not_trained_again(new_run) -> None:
+    """Between reading the checkpoint and owning the run, another process may have gone on."""
+    run = new_run(training={"checkpoint_every": 2, "steps": 6})
+    early = Trainer(run, device="cpu")
+    other = iter(Trainer(run, device="cpu"))
+    for event in other:
+        if isinstance(event, CheckpointSaved) and event.step == 4:
+            break
+    other.close()
+    events = list(early)
+    assert (events[0].step, events[-1]) == (4, Finished(6))
+    assert rows(run) == [2, 4, 6]
+
+
+def test_a_pause_does_not_make_previews_dearer(new_run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.train._PREVIEW_SHARE", 20)
+    run = new_run(training={"preview_every": 2, "steps": 8})
+    painted = []
+    for event in Trainer(run, device="cpu"):
+        if isinstance(event, PreviewFrame) and event.step == 2 and not event.reverse.index:
+            time.sleep(1.5)
+        if isinstance(event, PreviewSaved):
+            painted.append(event.step)
+    assert painted == [0, 2, 4, 6, 8]
+
+
 def test_a_finished_run_has_nothing_left_to_do(new_run) -> None:
     run = new_run()
     train(run)
@@ -472,8 +511,12 @@ def test_a_finished_run_can_be_given_more_steps(new_run, tiny_config) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"model": {"block_out_channels": (8, 8)}}, {"training": {"ema_decay": 0.9}}],
-    ids=["other widths", "an average that was not kept"],
+    [
+        {"model": {"block_out_channels": (8, 8)}},
+        {"training": {"ema_decay": 0.9}},
+        {"training": {"ema_decay": 0.0, "optimizer": "muon"}},
+    ],
+    ids=["other widths", "an average that was not kept", "another optimizer"],
 )
 def test_a_checkpoint_that_does_not_fit_the_config_is_refused(new_run, tiny_config, change) -> None:
     run = new_run(training={"ema_decay": 0.0})
