@@ -148,7 +148,7 @@ def test_a_data_set_without_classes_has_none(other: Dataset) -> None:
         find_extractor(replace(other, class_names=()))
 
 
-def test_an_inception_needs_its_extra(
+def test_an_inception_needs_a_package_that_is_named(
     clothes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
@@ -156,7 +156,7 @@ def test_an_inception_needs_its_extra(
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
     with pytest.raises(ConfigError, match="torch-fidelity") as caught:
         find_extractor(clothes, inception=tmp_path / "weights.pth")
-    assert "ddpm-tui[inception]" in caught.value.hint
+    assert "pip install torch-fidelity" in caught.value.hint
 
 
 def test_an_inception_file_is_read_as_tensors_only(clothes: Dataset, tmp_path: Path) -> None:
