@@ -2,8 +2,8 @@
 
     python scripts/measure_samplers.py runs long 2048 ddpm,ddim,dpmpp_2m 8,10,15,20,30,50
 
-Calls, not steps, are what costs: heun makes two in every step but the last. Every row is printed as
-soon as it is measured; the floor at the same number of pictures comes first.
+Calls, not steps, are what costs: heun makes two in every step but the last. Every figure is printed
+as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from engine.config import SamplingConfig, override_sampling
 from engine.data.dataset import load
-from engine.evaluate.evaluation import figures
 from engine.evaluate.extractor import find_extractor
 from engine.evaluate.frechet import frechet_distance, moments
 from engine.evaluate.real import find_real
@@ -33,14 +32,13 @@ def main(runs_dir: str, name: str, num: str, samplers: str, calls: str) -> None:
     dataset = load(trained.config.data.dataset)
     extractor = find_extractor(dataset)
     real = find_real(dataset, extractor)
-    floor = figures(real.held_out.first(int(num)), real.reference, real.moments).frechet
 
     def distance(sampling: SamplingConfig) -> float:
         pixels = torch.cat([part for part, _ in sample_pixels(trained, sampling, 0)])
         return frechet_distance(moments(extractor(pixels)[0]), real.moments)
 
     columns = [int(count) for count in calls.split(",")]
-    print(f"{name} at step {trained.step:,}, n = {int(num):,}, floor {floor:.3f}\n")
+    print(f"{name} at step {trained.step:,}, n = {int(num):,}\n")
     print(f"| sampler | {' | '.join(map(str, columns))} |")
     print(f"|{' --- |' * (len(columns) + 1)}")
     for sampler in samplers.split(","):

@@ -22,6 +22,7 @@ from engine.evaluate.evaluation import (
     class_figures,
     evaluate_pixels,
     figures,
+    floor_pictures,
 )
 from engine.evaluate.extractor import Extractor, find_extractor
 from engine.evaluate.frechet import frechet_distance, moments
@@ -119,8 +120,30 @@ def test_the_floor_is_of_as_many_held_out_pictures(perfect: Evaluation) -> None:
     assert perfect.floor.precision_recall_n == perfect.generated.precision_recall_n == N
 
 
-def test_the_floor_is_the_figures_of_held_out_pictures(perfect: Evaluation, real: Real) -> None:
-    assert perfect.floor == figures(real.held_out.first(N), real.reference, real.moments)
+def test_the_floor_is_the_figures_of_held_out_pictures(fresh: Tensor, real: Real) -> None:
+    found = evaluate_pixels(fresh, None, real.dataset, real.extractor, real=real)
+    assert found.floor == figures(real.held_out.first(N), real.reference, real.moments)
+
+
+def test_the_floor_has_as_many_of_each_class_as_were_asked_for(
+    fresh: Tensor, real: Real, extractor: Extractor
+) -> None:
+    in_turn = torch.arange(N) % 10
+    asked = describe(fresh, in_turn, extractor)
+    chosen = floor_pictures(real.held_out, asked)
+    assert chosen.labels is not None
+    assert torch.equal(torch.bincount(chosen.labels), torch.bincount(in_turn))
+    assert len(chosen.features.unique(dim=0)) == N, "none of them twice"
+    found = evaluate_pixels(fresh, in_turn, real.dataset, real.extractor, real=real)
+    assert found.floor == figures(chosen, real.reference, real.moments)
+
+
+def test_where_too_few_of_a_class_are_held_out_the_floor_is_a_random_draw(
+    fresh: Tensor, real: Real, extractor: Extractor
+) -> None:
+    asked = describe(fresh, torch.zeros(N, dtype=torch.int64), extractor)
+    chosen = floor_pictures(real.held_out, asked)
+    assert torch.equal(chosen.features, real.held_out.first(N).features)
 
 
 def test_a_smaller_held_out_split_is_not_extrapolated_from(whole: Dataset, real: Real) -> None:
