@@ -1,0 +1,13 @@
+"""The keys that work everywhere."""
+
+from ddpm_tui.keys.key import Key
+
+KEYS: tuple[Key, ...] = (
+    Key("app.runs", "view('runs')", "1", "", "The runs: list, open, resume, export"),
+    Key("app.train", "view('train')", "2", "", "The Train view: loss, samples, devices"),
+    Key("app.sample", "view('sample')", "3", "", "The Sample view: the reverse process"),
+    Key("app.forward", "view('forward')", "4", "", "The Forward view: noise and its schedule"),
+    Key("app.keys", "keys", "question_mark,f1", "Help", "This help", "?"),
+    Key("app.screenshot", "screenshot_file", "f12", "", "Save this screen as an SVG picture"),
+    Key("app.leave", "leave", "q", "Quit", "Quit; asks first when a training is going on"),
+)
