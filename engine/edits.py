@@ -22,12 +22,9 @@ from engine.images import Pixels
 from engine.interventions import Descend, Draw
 from engine.reverse import Denoiser, ReverseStep
 from engine.rng import sample_noise
-from engine.sampling import TrainedModel, make_descent
-from engine.schedule import inference_timesteps
+from engine.sampling import TrainedModel, draws_noise, make_descent, sampler_words
 from engine.sheet import Sheet, filmed, to_pixels
-
-# They go through the network together, and into one picture file.
-MAX_PICTURES = 256
+from engine.takes.path import check_room, timesteps_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,11 @@ def start(
     indices = [*range(copies)] * len(given.images)
     draw = _draws(trained, seed, indices)
     x_t, timesteps = interventions.start_from(
-        trained.schedule, all_given.images, _timesteps(trained, sampling), strength, draw("x_T", 0)
+        trained.schedule,
+        all_given.images,
+        timesteps_of(trained.schedule.num_train_timesteps, sampling),
+        strength,
+        draw("x_T", 0),
     )
     descend = _descent(trained, sampling, _asked(trained, sampling, all_given, indices), draw)
     film = [to_pixels(x_t)]
@@ -108,7 +109,7 @@ def inpaint(
     """
     all_given = given.copies(copies)
     image, repaint = all_given.images, repaint.to(trained.device)
-    timesteps = _timesteps(trained, sampling)
+    timesteps = timesteps_of(trained.schedule.num_train_timesteps, sampling)
     indices = [*range(copies)] * len(given.images)
     draw = _draws(trained, seed, indices)
     descend = _descent(trained, sampling, _asked(trained, sampling, all_given, indices), draw)
@@ -150,7 +151,7 @@ def switch(
     indices = range(sampling.num)
     asked = [trained.denoiser(sampling, indices)]
     points = sorted(changes, reverse=True)
-    timesteps, settings = _timesteps(trained, sampling), sampling
+    timesteps, settings = timesteps_of(trained.schedule.num_train_timesteps, sampling), sampling
     for t in points:
         interventions.position(timesteps, t, trained.schedule.num_train_timesteps)
         settings = override_sampling(trained.config, {**settings.model_dump(), **changes[t]})
@@ -193,7 +194,10 @@ def renoise(
     Raises:
         ConfigError: `back_to` is not above `at`, or one of them is no timestep.
     """
-    timesteps, total = _timesteps(trained, sampling), trained.schedule.num_train_timesteps
+    timesteps, total = (
+        timesteps_of(trained.schedule.num_train_timesteps, sampling),
+        trained.schedule.num_train_timesteps,
+    )
     low, high = (interventions.position(timesteps, t, total) for t in (at, back_to))
     if high >= low:
         raise ConfigError(
@@ -247,15 +251,15 @@ def branch(
     """
     if branches > 1 and not draws_noise(sampling):
         raise ConfigError(
-            f"the branches would all be the same: {_sampler_words(sampling)} draws no noise",
+            f"the branches would all be the same: {sampler_words(sampling)} draws no noise",
             "Take --sampler dpmpp_2m_sde, or one branch for each of several prompts.",
         )
     variants = [
         override_sampling(trained.config, {**sampling.model_dump(), "prompt": prompt})
         for prompt in prompts
     ] or [sampling]
-    _check_room(branches * len(variants))
-    timesteps = _timesteps(trained, sampling)
+    check_room(branches * len(variants))
+    timesteps = timesteps_of(trained.schedule.num_train_timesteps, sampling)
     low = interventions.position(timesteps, at, trained.schedule.num_train_timesteps)
     asked = interventions.side_by_side(
         [trained.denoiser(variant, [picture] * branches) for variant in variants]
@@ -308,7 +312,7 @@ def interpolate(
     """
     if draws_noise(sampling):
         raise ConfigError(
-            f"{_sampler_words(sampling)} draws noise on the way: x_T does not decide the picture",
+            f"{sampler_words(sampling)} draws noise on the way: x_T does not decide the picture",
             "Take --sampler ddim, dpmpp_2m or heun.",
         )
     indices = range(sampling.num)
@@ -323,7 +327,9 @@ def interpolate(
         trained.denoiser(sampling, of_picture),
         _draws(trained, seeds[0], of_picture),
     )
-    result = yield from filmed(descend(x_T, _timesteps(trained, sampling), 0), [], x_T)
+    result = yield from filmed(
+        descend(x_T, timesteps_of(trained.schedule.num_train_timesteps, sampling), 0), [], x_T
+    )
     rows = _rows(result, frames)
     return Sheet(
         f"interpolate-seeds{seeds[0]}to{seeds[1]}-{frames}frames",
@@ -357,14 +363,14 @@ def invert(
     """
     if sampling.sampler != "ddim" or sampling.eta:
         raise ConfigError(
-            f"the way up is that of ddim with eta 0, not of {_sampler_words(sampling)}",
+            f"the way up is that of ddim with eta 0, not of {sampler_words(sampling)}",
             "Leave the sampler to this command.",
         )
-    _check_room(len(given.images))
+    check_room(len(given.images))
     # The way back has to meet the numbers of the way up; bf16 and TF32 would round them apart.
     trained = replace(trained, dtype=torch.float32, exact=True)
     free = sampling.model_copy(update={"clip_sample": False, "thresholding": False})
-    timesteps, original = _timesteps(trained, sampling), given.images
+    timesteps, original = timesteps_of(trained.schedule.num_train_timesteps, sampling), given.images
     asked = _asked(trained, free, given, range(len(original)))
     film = [to_pixels(original)]
     x_T = original
@@ -405,36 +411,9 @@ def invert(
     return Sheet.of(name, rows, film, facts)
 
 
-def draws_noise(sampling: SamplingConfig) -> bool:
-    """Whether noise is drawn on the way down, so that x_T alone does not decide the picture."""
-    if sampling.sampler == "ddim":
-        return sampling.eta > 0
-    return sampling.sampler in ("ddpm", "dpmpp_2m_sde")
-
-
-def _sampler_words(sampling: SamplingConfig) -> str:
-    eta = f" with eta {sampling.eta:g}" if sampling.sampler == "ddim" else ""
-    return sampling.sampler + eta
-
-
-def _timesteps(trained: TrainedModel, sampling: SamplingConfig) -> list[int]:
-    return inference_timesteps(
-        trained.schedule.num_train_timesteps,
-        sampling.num_inference_steps,
-        sampling.timestep_spacing,
-    )
-
-
-def _check_room(num: int) -> None:
-    if num > MAX_PICTURES:
-        raise ConfigError(
-            f"that makes {num} pictures at once, and {MAX_PICTURES} is the most", "Ask for fewer."
-        )
-
-
 def _draws(trained: TrainedModel, seed: int, indices: Sequence[int]) -> Draw:
     """The draws of the pictures `indices` of a seed, as `draw_samples` makes them."""
-    _check_room(len(indices))
+    check_room(len(indices))
     return lambda purpose, t: sample_noise(
         seed, purpose, t, indices, trained.image_shape, trained.device
     )

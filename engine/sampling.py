@@ -106,6 +106,19 @@ def x0_limit(sampling: SamplingConfig) -> Callable[[Tensor], Tensor] | None:
     return clip_x0 if sampling.clip_sample else None
 
 
+def draws_noise(sampling: SamplingConfig) -> bool:
+    """Whether noise is drawn on the way down, so that x_T alone does not decide the picture."""
+    if sampling.sampler == "ddim":
+        return sampling.eta > 0
+    return sampling.sampler in ("ddpm", "dpmpp_2m_sde")
+
+
+def sampler_words(sampling: SamplingConfig) -> str:
+    """The sampler, and what decides whether it draws noise, for a message."""
+    eta = f" with eta {sampling.eta:g}" if sampling.sampler == "ddim" else ""
+    return sampling.sampler + eta
+
+
 def make_denoiser(
     model: nn.Module,
     class_names: Sequence[str],

@@ -162,9 +162,10 @@ def renoise(request: Request, at: int, back_to: int, times: int) -> None:
 def branch(request: Request, at: int, branches: int, prompts: Sequence[str], picture: int) -> None:
     """Continue one x_t in several ways."""
     from engine import edits
+    from engine.sampling import draws_noise
 
     chosen = "sampler" in request.overrides or "eta" in request.overrides
-    if branches > 1 and not chosen and not edits.draws_noise(request.run.config().sampling):
+    if branches > 1 and not chosen and not draws_noise(request.run.config().sampling):
         # With the run's own sampler there is one way only.
         request = replace(request, overrides={**request.overrides, "sampler": "dpmpp_2m_sde"})
     _carry_out(
