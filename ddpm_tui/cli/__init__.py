@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ddpm_tui.cli import drawing, listing, measuring, training
+from ddpm_tui.cli import drawing, listing, measuring, taking, training
 from ddpm_tui.cli.editing import edit_app
 from ddpm_tui.cli.options import INTERRUPTED
 from ddpm_tui.cli.workbench import workbench
@@ -29,6 +29,7 @@ for verb in (
     training.train,
     training.resume,
     drawing.sample,
+    taking.take,
     measuring.evaluate,
     drawing.export,
     listing.runs,

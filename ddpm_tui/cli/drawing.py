@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from ddpm_tui.choices import BetaSchedule, Spacing, Variance
+from ddpm_tui.choices import BetaSchedule
 from ddpm_tui.cli.options import (
     Checkpoint,
+    Clip,
     DataDir,
     Device,
     Eta,
@@ -24,6 +25,9 @@ from ddpm_tui.cli.options import (
     SamplesDir,
     SamplingSettings,
     Steps,
+    Thresholding,
+    TimestepSpacing,
+    VarianceType,
     open_named,
     print_json,
     sampling_overrides,
@@ -37,28 +41,11 @@ def sample(
     steps: Steps = None,
     prompt: Prompt = None,
     guidance_scale: GuidanceScale = None,
-    variance: Annotated[
-        Variance | None,
-        typer.Option(help="ddpm: σ² = β_t (fixed_large) or β̃_t (fixed_small)."),
-    ] = None,
+    variance: VarianceType = None,
     eta: Eta = None,
-    timestep_spacing: Annotated[
-        Spacing | None, typer.Option(help="Which timesteps, where steps are fewer than T.")
-    ] = None,
-    clip: Annotated[
-        bool | None,
-        typer.Option(
-            "--clip/--no-clip", help="Keep the predicted x_0 within [−1, 1].", show_default=False
-        ),
-    ] = None,
-    thresholding: Annotated[
-        bool | None,
-        typer.Option(
-            "--thresholding/--no-thresholding",
-            help="Scale a predicted x_0 that is out of range instead; for high guidance.",
-            show_default=False,
-        ),
-    ] = None,
+    timestep_spacing: TimestepSpacing = None,
+    clip: Clip = None,
+    thresholding: Thresholding = None,
     settings: SamplingSettings = None,
     seed: PictureSeed = 0,
     checkpoint: Checkpoint = "best",

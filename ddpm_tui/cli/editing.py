@@ -26,6 +26,7 @@ from ddpm_tui.cli.options import (
     open_named,
     sampling_overrides,
 )
+from engine.errors import ConfigError
 
 edit_app = typer.Typer(
     help="Steer the reverse process.\n\n"
@@ -49,6 +50,9 @@ FromTest = Annotated[
 Resize = Annotated[
     bool, typer.Option("--resize", help="Cut and scale a picture or mask of another size.")
 ]
+ManySteps = Annotated[
+    int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
+]
 
 
 def _sampling(
@@ -70,6 +74,21 @@ def _sampling(
         "guidance_scale": guidance_scale,
     }
     return sampling_overrides(options, settings)
+
+
+def _settled(overrides: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that replace the run's, with those that a command settles itself.
+
+    Raises:
+        ConfigError: --set gives one of those another value.
+    """
+    for key, value in values.items():
+        if overrides.get(key, value) != value:
+            raise ConfigError(
+                f"here sampling.{key} is {value}, and --set cannot change it",
+                "Leave it out of --set.",
+            )
+    return {**overrides, **values}
 
 
 @edit_app.callback(invoke_without_command=True)
@@ -145,9 +164,7 @@ def inpaint(
     ] = 10,
     resize: Resize = False,
     sampler: SamplerName = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
-    ] = None,
+    steps: ManySteps = None,
     eta: Eta = None,
     prompt: Prompt = None,
     guidance_scale: GuidanceScale = None,
@@ -305,9 +322,7 @@ def interpolate(
     sampler: Annotated[
         Deterministic, typer.Option(help="Sampler; these draw no noise.")
     ] = Deterministic.ddim,
-    steps: Annotated[
-        int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
-    ] = None,
+    steps: ManySteps = None,
     prompt: Prompt = None,
     guidance_scale: GuidanceScale = None,
     settings: SamplingSettings = None,
@@ -324,7 +339,10 @@ def interpolate(
     from ddpm_tui.headless import editing
 
     pair = editing.seed_pair(seeds)
-    sampling = _sampling(num, Sampler(sampler.value), steps, 0.0, prompt, guidance_scale, settings)
+    sampling = _settled(
+        _sampling(num, Sampler(sampler.value), steps, None, prompt, guidance_scale, settings),
+        {"eta": 0.0},
+    )
     opened = open_named(runs_dir, run)
     request = editing.Request(
         opened, sampling, pair[0], checkpoint, out, device, as_json, most_steps=100
@@ -347,9 +365,7 @@ def invert(
         ),
     ] = 0,
     resize: Resize = False,
-    steps: Annotated[
-        int | None, typer.Option(help="Sampling steps [default: 100, or T if less].", min=1)
-    ] = None,
+    steps: ManySteps = None,
     prompt: Prompt = None,
     guidance_scale: GuidanceScale = None,
     settings: SamplingSettings = None,
@@ -368,16 +384,16 @@ def invert(
     """
     from ddpm_tui.headless import editing
 
-    sampling = _sampling(
-        len(image or from_test or ()) or None,
-        Sampler.ddim,
-        steps,
-        0.0,
-        prompt,
-        guidance_scale,
-        settings,
+    pictures = editing.Pictures(image or (), from_test or (), resize, data_dir)
+    pictures.check()
+    sampling = _settled(
+        _sampling(None, None, steps, None, prompt, guidance_scale, settings),
+        {
+            "num": len(pictures.files) + len(pictures.held_out),
+            "sampler": Sampler.ddim.value,
+            "eta": 0.0,
+        },
     )
     opened = open_named(runs_dir, run)
     request = editing.Request(opened, sampling, 0, checkpoint, out, device, as_json, most_steps=100)
-    pictures = editing.Pictures(image or (), from_test or (), resize, data_dir)
     editing.invert(request, pictures, to_prompt, refine)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddpm_tui.choices import Color, Sampler
+from ddpm_tui.choices import Color, Sampler, Spacing, Variance
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,6 +73,26 @@ SamplingSettings = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
+VarianceType = Annotated[
+    Variance | None, typer.Option(help="ddpm: σ² = β_t (fixed_large) or β̃_t (fixed_small).")
+]
+TimestepSpacing = Annotated[
+    Spacing | None, typer.Option(help="Which timesteps, where steps are fewer than T.")
+]
+Clip = Annotated[
+    bool | None,
+    typer.Option(
+        "--clip/--no-clip", help="Keep the predicted x_0 within [−1, 1].", show_default=False
+    ),
+]
+Thresholding = Annotated[
+    bool | None,
+    typer.Option(
+        "--thresholding/--no-thresholding",
+        help="Scale a predicted x_0 that is out of range instead; for high guidance.",
+        show_default=False,
+    ),
+]
 Eta = Annotated[float | None, typer.Option(help="ddim: 0 is deterministic, 1 as noisy as ddpm.")]
 
 
@@ -99,29 +119,42 @@ def only_given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
+def merge_settings(
+    options: Mapping[str, Mapping[str, Any]], settings: list[str] | None
+) -> dict[str, dict[str, Any]]:
+    """The options that were given and the settings of --set, by table.
+
+    Raises:
+        ConfigError: a setting is unknown, or was given by its option too.
+    """
+    given = {table: only_given(values) for table, values in options.items()}
+    if settings:
+        from engine.settings import parse_settings
+
+        for table, values in parse_settings(settings).items():
+            for key, value in values.items():
+                if key in given.setdefault(table, {}):
+                    raise ConfigError(
+                        f"{table}.{key} is given by --set and by its own option",
+                        "Give one of them.",
+                    )
+                given[table][key] = value
+    return given
+
+
 def sampling_overrides(options: Mapping[str, Any], settings: list[str] | None) -> dict[str, Any]:
     """The fields of the run's `[sampling]` table that options and --set replace.
 
     Raises:
         ConfigError: a setting is of another table, unknown, or was given by its option too.
     """
-    given = only_given(options)
-    if settings:
-        from engine.settings import parse_settings
-
-        for table, values in parse_settings(settings).items():
-            for key, value in values.items():
-                if table != "sampling":
-                    raise ConfigError(
-                        f"{table}.{key} was settled when the run was trained",
-                        "Here --set takes settings of the table sampling.",
-                    )
-                if key in given:
-                    raise ConfigError(
-                        f"sampling.{key} is given by --set and by its own option",
-                        "Give one of them.",
-                    )
-                given[key] = value
+    merged = merge_settings({"sampling": options}, settings)
+    given = merged.pop("sampling")
+    for table, values in merged.items():
+        raise ConfigError(
+            f"{table}.{next(iter(values))} was settled when the run was trained",
+            "Here --set takes settings of the table sampling.",
+        )
     return given
 
 

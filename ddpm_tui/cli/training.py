@@ -17,7 +17,7 @@ from ddpm_tui.cli.options import (
     OpenWorkbench,
     RunName,
     RunsDir,
-    only_given,
+    merge_settings,
     open_named,
     resolve_runs_dir,
 )
@@ -114,7 +114,7 @@ def train(
             "precision": precision and precision.value,
         },
     }
-    given = _merge(overrides, settings or [])
+    given = merge_settings(overrides, settings)
     if epochs is not None and "steps" in given["training"]:
         raise ConfigError("--epochs and --steps exclude each other", "Give one of them.")
     config = _config(preset, dataset, data_dir, epochs, seed, given)
@@ -166,27 +166,6 @@ def config(
     name = default_dataset(None)
     size = SOURCES[name].train_count
     print(to_toml(make_config(preset, dataset_size=size, data={"dataset": name})), end="")
-
-
-def _merge(options: dict[str, dict[str, Any]], settings: list[str]) -> dict[str, dict[str, Any]]:
-    """The options that were given and the settings of --set, by table.
-
-    Raises:
-        ConfigError: a setting is unknown, or was given by its option too.
-    """
-    given = {table: only_given(values) for table, values in options.items()}
-    if settings:
-        from engine.settings import parse_settings
-
-        for table, values in parse_settings(settings).items():
-            for key, value in values.items():
-                if key in given.setdefault(table, {}):
-                    raise ConfigError(
-                        f"{table}.{key} is given by --set and by its own option",
-                        "Give one of them.",
-                    )
-                given[table][key] = value
-    return given
 
 
 def _config(

@@ -187,7 +187,6 @@ def interpolate(request: Request, seeds: tuple[int, int], frames: int) -> None:
 
 def invert(request: Request, pictures: Pictures, to_prompt: str, refinements: int) -> None:
     """Find the noise that real pictures come from, and come down from it again."""
-    pictures.check()
     from engine import edits
 
     _carry_out(

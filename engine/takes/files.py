@@ -1,14 +1,13 @@
-"""What a take leaves on disk: the pictures, the film, the recipe, and the trajectory if asked for."""
+"""What a take leaves on disk: the pictures, the film, the recipe, the trajectory if asked for."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -87,10 +86,11 @@ def save_take(
     )
     film = _Film(lanes)
     with ExitStack() as stack:
-        appends: list[Any] = []
+        appends: list[Callable[[TakeStep], None]] = []
         for lane, step in steps:
             if trajectory and not appends:
-                shape = tuple(step.x_t.shape[1:])
+                _, channels, height, width = step.x_t.shape
+                shape = (channels, height, width)
                 appends = [
                     stack.enter_context(trajectory_writer(target, each.path, shape))
                     for target, each in zip(npz, lanes, strict=True)
