@@ -1,15 +1,6 @@
 """Performing a take: its steps, one after the other, from the start or from anywhere it was.
 
-All noise is a function of (seed, purpose, t, index of the picture), see `engine.rng`. The purposes:
-
-- `x_T`: the noise that a picture starts from;
-- `reverse`, `reverse1`, …: of a step, by round; `renoise1`, …: of the jump that begins the round;
-- `known`, `known1`, …: of what an inpainted picture keeps.
-
-Branch b of the first turn that makes branches adds `/b`, but branch 0, which goes on as the picture
-would have. Of the second such turn it is `/2.b`, of the third `/3.b`: branches of branches stay
-apart. Copy j of an inpainted picture adds `/inpaint2.j` where that is the second such turn; only a
-given picture that is inpainted before any step starts afresh, copy j with the noise of picture j.
+The noise of every picture has a name, see `engine.takes.batch`.
 """
 
 from __future__ import annotations
@@ -17,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from engine import interventions
 from engine.config import override_sampling
 from engine.reverse import Denoiser, ReverseStep
-from engine.rng import sample_noise
-from engine.sampling import CHUNK, TrainedModel, make_descent
+from engine.sampling import TrainedModel, make_descent
+from engine.takes.batch import Picture, asked_of, denoiser_of, noise_of
 from engine.takes.path import PathStep, lay_out, timesteps_of
 from engine.takes.recipe import Ask, Branch, FromNoise, Inpaint, Recipe, Renoise, Turn
 from engine.takes.sources import load_origin, read_mask
@@ -72,23 +61,6 @@ def _with_tensors(step: _Step, change: Callable[[Tensor], Tensor]) -> _Step:
     )
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """What one picture of the batch draws and asks for.
-
-    Attributes:
-        index: of the seed.
-        branch: what its noise adds to every purpose.
-        label: the class that an empty prompt means, where it is known; else it is the index's.
-    """
-
-    index: int
-    branch: str
-    label: int | None
-    prompt: str
-    guidance_scale: float
-
-
 @dataclass
 class _State:
     """Where the take is between two steps.
@@ -102,7 +74,7 @@ class _State:
         levels: turns so far that made branches or copies.
     """
 
-    pictures: list[_Picture]
+    pictures: list[Picture]
     x: Tensor
     place: int
     round: int = 0
@@ -171,7 +143,7 @@ class _Performance:
                 continue
             if point.round > state.round:
                 self._go_back(state, point.round, point.position)
-            denoiser = denoiser or self._denoiser(state.pictures)
+            denoiser = denoiser or denoiser_of(self.trained, self.sampling, state.pictures)
             step = self._step(state, denoiser)
             self._arrive(state, point, step)
             yield TakeStep(
@@ -191,7 +163,7 @@ class _Performance:
         recipe, sampling, schedule = self.recipe, self.sampling, self.trained.schedule
         given = load_origin(self.trained, recipe.origin, data_dir)
         pictures = [
-            _Picture(index, "", label, sampling.prompt, sampling.guidance_scale)
+            Picture(index, "", label, sampling.prompt, sampling.guidance_scale)
             for label in given.labels
             for index in range(sampling.num)
         ]
@@ -297,57 +269,18 @@ class _Performance:
             raise ValueError(f"step {step.index} at t = {step.t} is of another take")
         return _with_tensors(step, lambda tensor: tensor.to(self.trained.device))
 
-    def _noise(self, pictures: Sequence[_Picture], purpose: str, t: int) -> Tensor:
-        """The draws of the pictures, (N, C, H, W) standard normal."""
-        trained, seed = self.trained, self.recipe.seed
-        parts = [
-            sample_noise(
-                seed,
-                purpose + branch,
-                t,
-                [picture.index for picture in same],
-                trained.image_shape,
-                trained.device,
-            )
-            for branch, same in groupby(pictures, key=lambda picture: picture.branch)
-        ]
-        return torch.cat(parts)
-
-    def _denoiser(self, pictures: Sequence[_Picture]) -> Denoiser:
-        """What predicts for the batch: those who ask for the same go through the network together,
-        as many at once as in `draw_in_chunks`, so that a plain take has the same numbers.
-        """
-        parts: list[tuple[int, Denoiser]] = []
-        for (prompt, guidance_scale), group in groupby(
-            pictures, key=lambda picture: (picture.prompt, picture.guidance_scale)
-        ):
-            same = list(group)
-            for chunk in (same[start : start + CHUNK] for start in range(0, len(same), CHUNK)):
-                labels = [one.index if one.label is None else one.label for one in chunk]
-                parts.append((len(chunk), self._asked(prompt, guidance_scale, labels)))
-        sizes = [size for size, _ in parts]
-
-        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            inputs = zip(torch.split(x_t, sizes), torch.split(t, sizes), strict=True)
-            outputs = [ask(*part) for (_, ask), part in zip(parts, inputs, strict=True)]
-            return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
-
-        return denoise
-
-    def _asked(self, prompt: str, guidance_scale: float, labels: Sequence[int]) -> Denoiser:
-        changes = {"prompt": prompt, "guidance_scale": guidance_scale}
-        values = {**self.sampling.model_dump(), **changes}
-        return self.trained.denoiser(override_sampling(self.trained.config, values), labels)
+    def _noise(self, pictures: Sequence[Picture], purpose: str, t: int) -> Tensor:
+        return noise_of(self.trained, self.recipe.seed, pictures, purpose, t)
 
     def _check_asked(self) -> None:
         """Raises ConfigError where this network cannot be asked for what a turn asks."""
         prompt, scale = self.sampling.prompt, self.sampling.guidance_scale
-        self._asked(prompt, scale, [0])
+        asked_of(self.trained, self.sampling, prompt, scale, [0])
         for turn in self.recipe.turns:
             if isinstance(turn, Ask):
                 prompt = prompt if turn.prompt is None else turn.prompt
                 scale = scale if turn.guidance_scale is None else turn.guidance_scale
-                self._asked(prompt, scale, [0])
+                asked_of(self.trained, self.sampling, prompt, scale, [0])
             elif isinstance(turn, Branch):
                 for branch in turn.prompts:
-                    self._asked(branch, scale, [0])
+                    asked_of(self.trained, self.sampling, branch, scale, [0])

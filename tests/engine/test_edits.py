@@ -19,7 +19,7 @@ from engine.reverse import ReverseStep, reverse_process
 from engine.rng import sample_noise
 from engine.runs.folder import Run, create_run
 from engine.samplers import SAMPLERS, SamplerOptions
-from engine.sampling import TrainedModel, load_trained
+from engine.sampling import TrainedModel, draws_noise, load_trained
 from engine.schedule import NoiseSchedule
 from engine.sheet import Sheet, write_sheet
 from engine.train import Trainer
@@ -366,7 +366,7 @@ def test_it_is_known_which_samplers_draw_noise(sampler, eta) -> None:
         lambda x_t, _: x_t, schedule, x_T, [40, 20, 0], draw_noise, sampler=sampler, options=options
     )
     assert len(list(steps)) == 3
-    assert edits.draws_noise(SamplingConfig(sampler=sampler, eta=eta)) == bool(drawn)
+    assert draws_noise(SamplingConfig(sampler=sampler, eta=eta)) == bool(drawn)
 
 
 def test_too_many_pictures_are_refused_before_anything_is_drawn(trained, given) -> None:
