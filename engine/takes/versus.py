@@ -112,15 +112,20 @@ def _in_lockstep(
     lanes: Sequence[Lane],
     taken: Sequence[int],
 ) -> Generator[tuple[int, TakeStep], None, None]:
-    first, *others = performances
-    done = taken[1] if others else 0
-    for step in first:
-        yield 0, step
-        for other in others:
-            due = matching(lanes, step.index) + 1
-            for beside in islice(other, max(0, due - done)):
-                done += 1
-                yield 1, beside
-    for other in others:
-        for beside in other:
-            yield 1, beside
+    if len(lanes) == 1:
+        for step in performances[0]:
+            yield 0, step
+        return
+    first, other = performances
+    ahead, beside = taken
+    while True:
+        due = matching(lanes, ahead - 1) + 1 if ahead else 0
+        for step in islice(other, max(0, due - beside)):
+            beside += 1
+            yield 1, step
+        if ahead == len(lanes[0].path):
+            break
+        yield 0, next(first)
+        ahead += 1
+    for step in other:
+        yield 1, step
