@@ -77,7 +77,7 @@ def parse_turn(text: str) -> Turn:
     try:
         words = shlex.split(text)
     except ValueError:
-        raise ConfigError(f"--turn: a quote is left open in {text!r}", "Close it.") from None
+        raise ConfigError(f"a quote is left open in {text!r}", "Close it.") from None
     if len(words) < 2 or words[1] not in _KINDS:
         raise ConfigError(f"{text!r} is no turn", "Write " + "; ".join(_EXAMPLES.values()) + ".")
     count, kind, *pairs = words
