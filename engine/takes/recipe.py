@@ -197,6 +197,9 @@ class Recipe:
                     f"a turn after {turn.at} steps cannot follow one after {before.at}",
                     "Give the turns in the order in which they come.",
                 )
+        other = self.versus.get("checkpoint", self.checkpoint)
+        if not isinstance(other, int) or isinstance(other, bool):
+            raise ConfigError(f"{other!r} is no checkpoint", "Give its step, as in checkpoint=400.")
         if "num" in self.versus:
             raise ConfigError("both lanes have the same pictures", "Leave num out of versus.")
 

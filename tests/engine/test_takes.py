@@ -116,8 +116,9 @@ def test_asking_for_something_else_is_edit_switch(trained, sampler) -> None:
     assert not torch.equal(performed[-1], both[-1].prev_sample.chunk(2)[0])
 
 
-def test_renoising_is_edit_renoise(trained) -> None:
-    recipe = take(Renoise(7, VISITED[3]), Renoise(11, VISITED[3]))
+@pytest.mark.parametrize("sampler", ["ddpm", "dpmpp_2m"])
+def test_renoising_is_edit_renoise(trained, sampler) -> None:
+    recipe = take(Renoise(7, VISITED[3]), Renoise(11, VISITED[3]), sampler=sampler)
     edit = edits.renoise(trained, recipe.sampling, 0, VISITED[7], VISITED[3], times=2)
     assert same(list(perform(trained, recipe)), done(edit)[STEPS:])
 
@@ -255,6 +256,17 @@ def test_a_mask_stays_in_force_after_renoising_and_branching(trained) -> None:
     assert len(steps[-1].prev_sample) == 3
     for copy in steps[-1].prev_sample:
         assert torch.equal(copy[:, :, 14:], believed[:, :, 14:])
+
+
+def test_an_inpainting_resamples_after_renoising_too(trained) -> None:
+    # Stretches of two steps, counted from the clean end, are gone twice.
+    recipe = take(Inpaint(6, 1, "left", 1, 2, 2), Renoise(24, VISITED[6]))
+    ts = plan(trained.schedule, recipe)
+    assert ts[:6] == VISITED[:6]
+    assert ts[6:24] == [49, 44, 39, 44, 39, 34, 29, 34, 29, 24, 19, 24, 19, 14, 9, 14, 9, 4]
+    assert ts[24:] == [19, 14, 9, 14, 9, 4]
+    # There is no room for a jump so close to the end.
+    assert plan(trained.schedule, take(recipe.turns[0], Renoise(24, 9)))[24:] == [9, 4]
 
 
 def test_asking_after_a_branch_asks_every_branch(trained) -> None:

@@ -94,7 +94,7 @@ def test_two_lanes_are_beside_each_other(trained, tmp_path: Path) -> None:
     recipe = replace(
         PLAIN,
         sampling=SAMPLING.model_copy(update={"num": 3}),
-        versus={"sampler": "ddim", "num_inference_steps": 9},
+        versus={"sampler": "ddim", "num_inference_steps": 40},
     )
     steps = performed(trained, recipe)
     files = saved(trained, recipe, tmp_path)

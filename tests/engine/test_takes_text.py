@@ -158,6 +158,7 @@ GOOD = to_json(Recipe("curve", 400, SamplingConfig(), turns=(Renoise(3, 700),)))
         ({"turns": [3]}, "3 is no turn"),
         ({"turns": ["9 renoise t=1", "3 renoise t=1"]}, "in the order in which they come"),
         ({"versus": {"num": 3}}, "same pictures"),
+        ({"versus": {"checkpoint": "best"}}, "'best' is no checkpoint"),
     ],
 )
 def test_json_that_is_no_recipe_is_refused(changed, said) -> None:
