@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io as bytes_io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,7 @@ def load_origin(trained: TrainedModel, origin: Origin, data_dir: Path | None = N
         case FromNoise():
             return Given(torch.empty(1, 0, 0, 0), (None,))
         case FromData(indices):
-            data = load(trained.config.data.dataset, data_dir=data_dir)
-            for index in indices:
-                _check_there(index, len(data.test_images), f"held-out picture of {data.name}")
-            chosen = list(indices)
-            images = data.test_images[chosen]
-            labels = tuple(data.test_labels[chosen].tolist())
+            images, labels = _held_out(trained.config.data.dataset, indices, data_dir)
             return Given(to_unit(images).to(trained.device), labels)
         case FromFile(name, picture):
             image = _picture_of(find_file(trained.run, name), picture, trained.image_shape)
@@ -114,6 +110,19 @@ def read_mask(run: Run, name: str, image_shape: tuple[int, int, int]) -> Tensor:
     if name in NAMED_MASKS:
         return named_mask(name, height, width)
     return load_mask(find_file(run, name), height, width)
+
+
+# A take on the screen is performed anew from every turn, and verifying a data set takes 0.3 s.
+@lru_cache(maxsize=4)
+def _held_out(
+    dataset: str, indices: tuple[int, ...], data_dir: Path | None
+) -> tuple[Tensor, tuple[int, ...]]:
+    """Held-out pictures, uint8 (N, C, H, W), and their labels."""
+    data = load(dataset, data_dir=data_dir)
+    for index in indices:
+        _check_there(index, len(data.test_images), f"held-out picture of {data.name}")
+    chosen = list(indices)
+    return data.test_images[chosen], tuple(data.test_labels[chosen].tolist())
 
 
 def _picture_of(path: Path, number: int, image_shape: tuple[int, int, int]) -> Tensor:
