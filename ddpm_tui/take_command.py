@@ -10,7 +10,7 @@ from typing import Any
 from engine.errors import ConfigError
 from engine.runs.folder import default_runs_dir, open_run
 from engine.settings import parse_settings
-from engine.takes.recipe import FromNoise, Recipe
+from engine.takes.recipe import STRENGTH, FromNoise, Recipe
 from engine.takes.text import format_origin, format_turn, number
 
 # The option of each field of the sampling table; the others are given by --set.
@@ -56,7 +56,7 @@ def command(recipe: Recipe, runs_dir: Path) -> str:
         words += ["--seed", str(recipe.seed)]
     if not isinstance(recipe.origin, FromNoise):
         words += ["--from", format_origin(recipe.origin)]
-        if recipe.origin.strength != type(recipe.origin).strength:
+        if recipe.origin.strength != STRENGTH:
             words += ["--strength", number(recipe.origin.strength)]
     for turn in recipe.turns:
         words += ["--turn", format_turn(turn)]

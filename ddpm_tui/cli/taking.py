@@ -34,7 +34,7 @@ from engine.errors import ConfigError
 def take(
     run: Annotated[
         str | None,
-        typer.Argument(help="Name of a run; with --recipe, another than its own.", metavar="[RUN]"),
+        typer.Argument(help="Name of a run; with --recipe, another than its own.", metavar="RUN"),
     ] = None,
     turn: Annotated[
         list[str] | None,

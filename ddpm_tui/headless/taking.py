@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from engine.takes.perform import TakeStep
     from engine.takes.recipe import Recipe
 
-_STRENGTH = 0.4
-
 
 def recipe_of(
     run: Run,
@@ -42,7 +40,7 @@ def recipe_of(
     """
     from engine.config import override_sampling
     from engine.runs.checkpoint import find_checkpoint
-    from engine.takes.recipe import Recipe
+    from engine.takes.recipe import STRENGTH, Recipe
     from engine.takes.text import parse_origin, parse_turn
 
     if origin == "noise" and strength is not None:
@@ -52,7 +50,7 @@ def recipe_of(
         checkpoint=find_checkpoint(run, which).step,
         sampling=override_sampling(run.config(), overrides),
         seed=seed,
-        origin=parse_origin(origin, _STRENGTH if strength is None else strength),
+        origin=parse_origin(origin, STRENGTH if strength is None else strength),
         turns=tuple(map(parse_turn, turns)),
         versus=_versus(run, versus),
     )

@@ -21,6 +21,8 @@ from engine.errors import ConfigError
 MAX_PICTURES = 256
 # What RePaint resamples unless told otherwise; see `interventions.repaint_legs`.
 JUMP_LENGTH, RESAMPLE = 5, 10
+# The share of the way that a given picture is noised, unless told otherwise.
+STRENGTH = 0.4
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class FromData:
     """
 
     indices: tuple[int, ...]
-    strength: float = 0.4
+    strength: float = STRENGTH
 
     def __post_init__(self) -> None:
         if not self.indices:
@@ -59,7 +61,7 @@ class FromFile:
 
     path: str
     picture: int = 0
-    strength: float = 0.4
+    strength: float = STRENGTH
 
     def __post_init__(self) -> None:
         if not self.path:
