@@ -165,9 +165,10 @@ class Shell(GoingOn, App[None]):
         """The palette: every action of the table that works on this view."""
         view = screen.VIEW if isinstance(screen, View) else ""
         for key in self.key_table.keys:
+            target = self if key.view == "app" else screen
             # Below a dialog nothing changes.
-            if key.view in ("app", view) and (view or key.id in _ON_DIALOGS):
-                target = self if key.view == "app" else screen
+            fits = key.view in ("app", view) and (view or key.id in _ON_DIALOGS)
+            if fits and target.check_action(key.action.partition("(")[0], ()):
                 yield SystemCommand(
                     key.help,
                     f"{keys.VIEW_TITLES[key.view]}, key {key.display}",

@@ -11,7 +11,7 @@ behind.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,7 +73,7 @@ class Cost:
 
 def estimate(
     config: RunConfig, *, device: str = "auto", data_dir: Path | str | None = None
-) -> Iterator[Cost]:
+) -> Generator[Cost, None, None]:
     """The cost of training a config; each further step that is pulled makes the speed surer.
 
     The steps train a network of its own in a temporary folder, without torch.compile, whose

@@ -16,7 +16,7 @@ _NAMED = {
     "insert": "Ins",
     "delete": "Del",
     "backspace": "⌫",
-    "enter": "⏎",
+    "enter": "enter",
     "escape": "esc",
     "space": "space",
     **{f"f{number}": f"f{number}" for number in range(1, 13)},

@@ -37,7 +37,7 @@ class TopBar(Widget):
 
     DEFAULT_CSS = """
     TopBar { height: 1; background: $panel; dock: top; }
-    TopBar > .top-bar--here { background: $primary; color: $background; text-style: bold reverse; }
+    TopBar > .top-bar--here { background: $primary; color: $background; text-style: bold; }
     TopBar > .top-bar--name { text-style: bold; color: $primary; }
     TopBar > .top-bar--quiet { color: $foreground 75%; }
     TopBar > .top-bar--activity { color: $success; }

@@ -42,12 +42,9 @@ class FirstRun(Static):
         text = Text()
         text.append("No runs yet. A diffusion model learns to turn noise into pictures.\n\n")
         actions = (
-            (
-                "runs.open",
-                "watch a first model learn to draw pictures of clothing",
-            ),
-            ("runs.new", "choose the network, the data and the length first; says what it costs"),
-            ("app.forward", "look at the forward process: real pictures turning into noise"),
+            ("runs.open", "watch a first model learn to draw pictures of clothing"),
+            ("runs.new", "choose network, data and length first; see what it costs"),
+            ("app.forward", "look at real pictures turning into noise"),
             ("app.keys", "all keys, and what the words mean"),
             ("app.leave", "quit; asks first when something would be lost"),
         )

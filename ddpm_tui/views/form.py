@@ -65,7 +65,7 @@ def setting_field(id: str, label: str, setting: str, *, unit: str = "", first: s
         values = ("yes", "no")
     if values and first:
         values = (first, *values)
-    bounds = " ".join(_bounds(info.metadata))
+    bounds = ", ".join(_bounds(info.metadata))
     parts = (about, unit and f"in {unit}", bounds and f"({bounds})")
     return Field(id, label, " ".join(part for part in parts if part), setting, values)
 

@@ -18,7 +18,7 @@ class JumpLabel(Static):
     DEFAULT_CSS = """
     JumpLabel {
         layer: jump; position: absolute; width: 3; height: 1;
-        background: $accent; color: $background; text-style: bold reverse;
+        background: $accent; color: $background; text-style: bold;
     }
     """
 

@@ -78,7 +78,6 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
         Binding("enter", "start", "Train"),
     ]
     DEFAULT_CSS = """
-    NewRun .dialog { width: 100; }
     NewRun #summary, NewRun #cost { height: auto; color: $foreground 75%; }
     NewRun #cost { color: $foreground; }
     """
@@ -171,7 +170,7 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
     def _made(self, seed: int, tables: dict[str, dict[str, Any]]) -> RunConfig:
         size = SOURCES[self._form.value("data") or self._default_data].train_count
         preset = self._form.value("preset") or "default"
-        return make_config(preset, dataset_size=size, seed=seed, **tables)
+        return make_config(preset, dataset_size=size, **{"seed": seed, **tables})
 
     # --- While one types -----------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ async def test_the_first_screen_says_what_to_press(tmp_path: Path) -> None:
     app = Workbench(tmp_path / "runs")
     async with app.run_test(size=(80, 24)) as pilot:
         empty = app.screen.query_one("#empty", Static)
-        await until(lambda: "n, then enter" in str(empty.render()), pilot)
+        await until(lambda: "No runs yet" in str(empty.render()), pilot)
     assert not (tmp_path / "runs").exists(), "looking does not create anything"
 
 
