@@ -105,9 +105,13 @@ class Workbench(Shell):
         try:
             super().run(*args, **kwargs)
         finally:
-            if self.training is not None and self.training.alive:
-                self.training.request("stop")
-                self.training.join(_STOP_TIMEOUT)
+            self.save_training()
+
+    def save_training(self) -> None:
+        """Save and stop a training that goes on, and wait for it."""
+        if self.training is not None and self.training.alive:
+            self.training.request("stop")
+            self.training.join(_STOP_TIMEOUT)
 
     @work(thread=True, group="torch", exit_on_error=False)
     def _load_torch(self) -> None:

@@ -104,7 +104,7 @@ class View(GoingOn, Screen[None]):
     """
     ALLOW_IN_MAXIMIZED_VIEW = "TopBar, KeyBar"
 
-    # Not annotated as a ClassVar by Textual either, which reads it from the class.
+    # Textual's own declaration is no ClassVar, and mypy wants the two alike.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
 
     def __init__(self) -> None:

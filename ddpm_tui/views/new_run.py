@@ -170,7 +170,8 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
     def _made(self, seed: int, tables: dict[str, dict[str, Any]]) -> RunConfig:
         size = SOURCES[self._form.value("data") or self._default_data].train_count
         preset = self._form.value("preset") or "default"
-        return make_config(preset, dataset_size=size, **{"seed": seed, **tables})
+        values: dict[str, Any] = {"seed": seed, **tables}
+        return make_config(preset, dataset_size=size, **values)
 
     # --- While one types -----------------------------------------------------------------------
 

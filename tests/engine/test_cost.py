@@ -82,9 +82,8 @@ def test_what_a_step_keeps_for_its_backward_pass_is_what_autograd_holds(
 
 def test_activations_grow_with_the_batch_and_not_with_its_pieces() -> None:
     def activations(**training: int) -> int:
-        return next(
-            estimate(small(data={"batch_size": 32}, training=training), device="cpu")
-        ).activations
+        config = small(data={"batch_size": 32}, training=training)
+        return next(estimate(config, device="cpu")).activations
 
     whole, half = activations(), activations(gradient_accumulation_steps=2)
     assert half == pytest.approx(whole / 2, rel=0.05)

@@ -163,8 +163,7 @@ async def test_the_cost_is_measured_and_told_before_anything_begins(tmp_path: Pa
         assert not (tmp_path / "runs").exists()
         await pilot.press("escape")
         await until(
-            lambda: all(worker.is_finished for worker in app.workers if worker.group == "cost"),
-            pilot,
+            lambda: not [w for w in app.workers if w.group == "cost" and w.is_running], pilot
         )
 
 

@@ -43,8 +43,8 @@ def test_reverse_changes_the_colours_over() -> None:
 
 @pytest.mark.parametrize(
     ("character", "share"),
-    [("█", 1), ("▌", 0.5), ("▐", 0.5), ("▄", 0.5), ("▁", 1 / 8), ("▏", 1 / 8), ("▚", 0.5), ("▟", 0.75),
-     ("⠀", 0), ("▕", 1 / 8), ("▔", 1 / 8)],
+    [("█", 1), ("▌", 0.5), ("▐", 0.5), ("▄", 0.5), ("▁", 1 / 8), ("▏", 1 / 8), ("▚", 0.5),
+     ("▟", 0.75), ("⠀", 0), ("▕", 1 / 8), ("▔", 1 / 8)],
 )  # fmt: skip
 def test_a_block_covers_its_share_of_the_cell(character: str, share: float) -> None:
     covered = (pixels(character, RED_ON_BLUE) == (255, 0, 0)).all(axis=2).mean()
