@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
@@ -125,8 +125,15 @@ class FormRow(Horizontal):
         self.query_one(".note", Static).update(note)
 
 
-class Form(VerticalScroll, can_focus=False):
+class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
+    """Scrolls with the focus, so that up and down are free to move it."""
+
+
+class Form(Vertical):
     """The rows of some fields and below them, whole, what the present one means.
+
+    On a screen with the class `-short` the rows scroll, with `-narrow` only the present field is
+    explained.
 
     Args:
         fields: from top to bottom.
@@ -134,7 +141,7 @@ class Form(VerticalScroll, can_focus=False):
     """
 
     DEFAULT_CSS = """
-    Form { height: auto; max-height: 1fr; }
+    Form, Form #rows { height: auto; }
     Form #about { height: auto; margin-top: 1; color: $foreground 80%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -156,7 +163,8 @@ class Form(VerticalScroll, can_focus=False):
         }
 
     def compose(self) -> ComposeResult:
-        yield from self._rows.values()
+        with Rows(id="rows"):
+            yield from self._rows.values()
         yield Static("", id="about", markup=False)
 
     def value(self, id: str) -> str:

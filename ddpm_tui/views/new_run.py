@@ -80,7 +80,14 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
     DEFAULT_CSS = """
     NewRun #summary, NewRun #cost { height: auto; color: $foreground 75%; }
     NewRun #cost { color: $foreground; }
+    NewRun.-short .dialog { height: 94%; }
+    NewRun #summary.-wrong { display: none; }
+    NewRun.-short #summary, NewRun.-short .buttons { display: none; }
     """
+
+    # As in View; a short screen has no room for what the fields and the frame say as well.
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012
 
     def __init__(
         self,
@@ -112,7 +119,6 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
             yield Form(
                 (preset, data, *_CHOICES, *numbers, _SETTINGS, seed, name),
                 suggesters={"settings": LastWord([f"{key}=" for key, _ in setting_types()])},
-                id="fields",
             )
             yield Static("", id="summary", markup=False)
             yield Static("", id="cost", markup=False)
@@ -188,12 +194,14 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
         except ConfigError as error:
             self._forget_cost()
             problem.update(clean(error.message))
-            summary.display = cost.display = False
+            summary.set_class(True, "-wrong")
+            cost.display = False
             train.disabled = True
             return
         problem.update("")
         train.disabled = False
-        summary.display = cost.display = True
+        summary.set_class(False, "-wrong")
+        cost.display = True
         summary.update(clean(self._describe(config)))
         if config != self._described:
             self._forget_cost()

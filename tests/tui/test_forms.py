@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
+from ddpm_tui.screenshot.files import rows_of
 from ddpm_tui.views.form import MAX_LENGTH, FormRow, setting_field
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.widgets.choice import Choice
@@ -165,6 +166,40 @@ async def test_the_cost_is_measured_and_told_before_anything_begins(tmp_path: Pa
         await until(
             lambda: not [w for w in app.workers if w.group == "cost" and w.is_running], pilot
         )
+
+
+@pytest.mark.parametrize("size", [(60, 18), (80, 24), (120, 40), (200, 60)])
+async def test_what_is_wrong_what_a_field_means_and_the_cost_are_seen_at_every_size(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: app.torch_ready, pilot)
+        await fill_small_run(pilot, "40")
+        cost = app.screen.query_one("#cost", Static)
+        await until(lambda: "images/s measured" in str(cost.render()), pilot)
+
+        def seen() -> str:
+            return " ".join("".join(strip.text for strip in rows_of(app)).replace("│", " ").split())
+
+        await pilot.pause()
+        assert "images/s measured" in seen()
+        assert "timesteps T: T, the length of the forward process" in seen()
+        await type_into(pilot, "seed", "x")
+        await pilot.pause()
+        assert "'x' is not a whole number" in seen()
+
+
+async def test_up_and_down_go_from_field_to_field_on_a_short_screen_too(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(60, 18)) as pilot:
+        await pilot.press("n", *["down"] * 12)
+        await pilot.pause()
+        name = app.screen.query_one("#name", Input)
+        assert name.has_focus
+        assert app.screen.region.contains_region(name.region)
+        await pilot.press("up", "up")
+        assert app.screen.query_one("#settings", Input).has_focus
 
 
 async def test_nothing_is_measured_while_a_training_goes_on(tmp_path: Path) -> None:
