@@ -59,12 +59,15 @@ def test_without_an_average_the_weights_are_there_once() -> None:
     assert cost.weights == 4 * cost.parameters
 
 
-@pytest.mark.parametrize("name", ["unet", "dit", "article"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("unet", "fp32"), ("unet", "bf16"), ("dit", "fp32"), ("dit", "bf16"), ("article", "fp32")],
+)
 def test_what_a_step_keeps_for_its_backward_pass_is_what_autograd_holds(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, precision: str
 ) -> None:
     model = {"name": name, "class_conditional": False, "patch_size": 1 if name == "article" else 2}
-    config = small(model=model, training={"precision": "fp32"})
+    config = small(model=model, training={"precision": precision})
     cost = next(estimate(config, device="cpu"))
     trainer = Trainer(create_run(tmp_path, config), device="cpu")
     own = {p.untyped_storage().data_ptr() for p in trainer.model.parameters()}
