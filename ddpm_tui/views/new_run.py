@@ -86,7 +86,7 @@ class NewRun(GoingOn, ModalScreen[Run | None]):
     """
 
     # As in View; a short screen has no room for what the fields and the frame say as well.
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012
 
     def __init__(
