@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import work
-from textual.app import App, SystemCommand
-from textual.binding import BindingType
-from textual.filter import LineFilter
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.theme import Theme
 from textual.worker import get_current_worker
 
-from ddpm_tui import keys
-from ddpm_tui.color import keep_palette
+from ddpm_tui.preferences import Preferences
 from ddpm_tui.sanitize import clean
+from ddpm_tui.shell import Shell
 from ddpm_tui.views.base import View
 from ddpm_tui.views.dialogs import Confirm
+from ddpm_tui.views.first_run import FIRST_COMMAND, first_config
 from ddpm_tui.views.forward import ForwardView
-from ddpm_tui.views.help import HelpScreen
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.views.runs import RunsView
 from ddpm_tui.views.sample import SampleView
 from ddpm_tui.views.train import TrainView
 from ddpm_tui.worker import TrainingEnded, TrainingFrame, TrainingNews, TrainingThread
 from engine.errors import EngineError
-from engine.runs.folder import Run, open_run
+from engine.runs.folder import Run, create_run, open_run
 from engine.telemetry import Telemetry, TelemetrySampler
 
 _TELEMETRY_INTERVAL = 1.0
 _STOP_TIMEOUT = 60.0
-
-THEME = Theme(
-    name="workbench",
-    primary="#7aa2f7",
-    secondary="#9d7cd8",
-    accent="#e0af68",
-    warning="#e0af68",
-    error="#f7768e",
-    success="#9ece6a",
-    foreground="#c8d0e0",
-    background="#101218",
-    surface="#191c24",
-    panel="#20242e",
-    dark=True,
-)
 
 
 class TelemetryRead(Message):
@@ -64,7 +45,7 @@ class TorchLoaded(Message):
     """torch and the engine are imported; training starts without a wait."""
 
 
-class Workbench(App[None]):
+class Workbench(Shell):
     """The terminal workbench.
 
     Args:
@@ -72,6 +53,10 @@ class Workbench(App[None]):
         data_dir: where to look for data sets first.
         device: what trains and samples: auto, cpu, cuda, cuda:1.
         train: a run to train at once, on the Train view.
+        preferences: keys and theme of the person; by default the program's own, and what they
+            choose is not remembered.
+        reads_devices: whether to show what the devices do; a picture of a screen is always the
+            same without.
     """
 
     TITLE = "ddpm-tui"
@@ -82,13 +67,9 @@ class Workbench(App[None]):
         "sample": SampleView,
         "forward": ForwardView,
     }
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
-
     # Screens watch these: a screen that is not composed yet cannot be told.
     activity: reactive[str] = reactive("loading torch …")
     telemetry: reactive[Telemetry | None] = reactive(None)
-
-    ENABLE_COMMAND_PALETTE = True
 
     def __init__(
         self,
@@ -97,8 +78,10 @@ class Workbench(App[None]):
         data_dir: Path | None = None,
         device: str = "auto",
         train: str | None = None,
+        preferences: Preferences | None = None,
+        reads_devices: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(preferences or Preferences())
         self.runs_dir = runs_dir
         self.data_dir = data_dir
         self.device = device
@@ -106,20 +89,29 @@ class Workbench(App[None]):
         self.training: TrainingThread | None = None
         self.torch_ready = False
         self._train_at_start = train
-        # No animation: over a slow link it is only bytes.
-        self.animation_level = "none"
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        return keep_palette(super().get_line_filters())
+        self._reads_devices = reads_devices
 
     def on_mount(self) -> None:
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        self.choose_theme()
         self.switch_mode("train" if self._train_at_start else "runs")
         self._load_torch()
-        self._read_telemetry()
+        if self._reads_devices:
+            self._read_telemetry()
         if self._train_at_start:
             self.start_training(open_run(self.runs_dir, self._train_at_start))
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Open the workbench. However it ends, a training that goes on is saved first."""
+        try:
+            super().run(*args, **kwargs)
+        finally:
+            self.save_training()
+
+    def save_training(self) -> None:
+        """Save and stop a training that goes on, and wait for it."""
+        if self.training is not None and self.training.alive:
+            self.training.request("stop")
+            self.training.join(_STOP_TIMEOUT)
 
     @work(thread=True, group="torch", exit_on_error=False)
     def _load_torch(self) -> None:
@@ -211,7 +203,20 @@ class Workbench(App[None]):
             if run is not None:
                 self.start_training(run)
 
-        self.push_screen(NewRun(self.runs_dir, self.data_dir), started)
+        def idle() -> bool:
+            return self.torch_ready and not (self.training is not None and self.training.alive)
+
+        form = NewRun(self.runs_dir, self.data_dir, device=self.device, free=idle)
+        self.push_screen(form, started)
+
+    def train_first_run(self) -> None:
+        """Train a first model as the defaults have it, with pictures from the first seconds on."""
+        try:
+            run = create_run(self.runs_dir, first_config(self.data_dir), command=FIRST_COMMAND)
+        except EngineError as error:
+            self.complain(error)
+        else:
+            self.start_training(run)
 
     def resume_run(self, run: Run) -> None:
         try:
@@ -234,11 +239,6 @@ class Workbench(App[None]):
         self.current_run = run
         self.switch_mode("sample")
 
-    def complain(self, error: EngineError) -> None:
-        """Show an error of the user where they are."""
-        text = clean(str(error))
-        self.notify(text, title="Not done", severity="error", timeout=12, markup=False)
-
     # --- Actions -------------------------------------------------------------------------------
 
     def action_view(self, name: str) -> None:
@@ -246,15 +246,13 @@ class Workbench(App[None]):
             return
         self.switch_mode(name)
 
-    def action_keys(self) -> None:
-        if isinstance(self.screen, View):
-            self.push_screen(HelpScreen(self.screen.VIEW))
-
-    def action_screenshot_file(self) -> None:
-        path = self.save_screenshot()
-        self.notify(f"Saved {path}", markup=False)
+    async def action_quit(self) -> None:
+        """ctrl+q, which Textual binds on every screen, asks as q does."""
+        self.action_leave()
 
     def action_leave(self) -> None:
+        if any(isinstance(screen, Confirm) for screen in self.screen_stack):
+            return
         if self.training is None or not self.training.alive:
             self.exit()
             return
@@ -284,19 +282,3 @@ class Workbench(App[None]):
             )
             training.join(_STOP_TIMEOUT)
         self.call_from_thread(self.exit)
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: every action of the table that works on this view."""
-        view = screen.VIEW if isinstance(screen, View) else "app"
-        for key in keys.KEYS:
-            if key.view in ("app", view):
-                target = self if key.view == "app" else screen
-                yield SystemCommand(
-                    key.help,
-                    f"{keys.VIEW_TITLES[key.view]}, key {keys.display(key)}",
-                    lambda action=key.action, target=target: self._run_action(action, target),
-                )
-        yield SystemCommand("Theme", "Choose the colours", self.search_themes)
-
-    def _run_action(self, action: str, target: App[Any] | Screen[Any]) -> None:
-        self.call_later(self.run_action, action, target)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm_tui.sanitize import clean
 
 if TYPE_CHECKING:
+    from engine.cost import Cost
     from engine.data import Availability
 
 
@@ -29,6 +30,36 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def about_time(seconds: float) -> str:
+    """A duration that is only roughly known: 40 s, 4 min, 2.5 h, 3 days."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+
+
+def cost_report(cost: Cost) -> str:
+    """What a training would cost: parameters and memory; time and speed once it is measured."""
+    parts = ("weights", "optimizer", "activations", "data")
+    listed = ", ".join(f"{part} {_megabytes(getattr(cost, part))}" for part in parts)
+    where = "GPU memory" if cost.on_gpu else "RAM"
+    lines = [
+        f"{cost.parameters:,} parameters · {_megabytes(cost.memory)} MB of {where} ({listed})",
+        f"measuring the speed on {clean(cost.device)} …",
+    ]
+    if cost.seconds is not None:
+        lines[1] = (
+            f"≈ {about_time(cost.seconds)} for {cost.steps:,} steps on {clean(cost.device)}, "
+            f"{cost.images_per_second:,.0f} images/s measured"
+        )
+    return "\n".join(lines)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f}"
 
 
 def figure(value: Any, digits: int = 4) -> str:

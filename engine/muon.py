@@ -96,6 +96,7 @@ class Muon(torch.optim.Optimizer):
             {"lr": lr, "weight_decay": weight_decay},
         )
 
+    # torch's optimizers take a closure that computes the loss anew; nobody gives this one any.
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         del closure

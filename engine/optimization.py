@@ -124,6 +124,7 @@ class Optimization:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those that are there."""
+        # torch does not annotate `backward`.
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def update(self, loss: Tensor, lr: float) -> None:
@@ -135,7 +136,8 @@ class Optimization:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         # torch's fused optimizers read these as GradScaler sets them, and do nothing where
-        # found_inf is 1. The product of skip and state would not do: 0 · NaN is NaN.
+        # found_inf is 1. The product of skip and state would not do: 0 · NaN is NaN. The attributes
+        # are GradScaler's own way in, which the stubs of Optimizer do not know.
         self.optimizer.grad_scale, self.optimizer.found_inf = None, self._skip  # type: ignore[attr-defined]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ import typer
 
 from ddpm_tui.cli import drawing, listing, measuring, taking, training
 from ddpm_tui.cli.editing import edit_app
+from ddpm_tui.cli.keys import keys
 from ddpm_tui.cli.options import INTERRUPTED
 from ddpm_tui.cli.workbench import workbench
 from engine.errors import EngineError
@@ -37,6 +38,7 @@ for verb in (
     drawing.forward,
     training.config,
     measuring.bench,
+    keys,
 ):
     app.command()(verb)
 app.add_typer(edit_app, name="edit")

@@ -27,6 +27,26 @@ def workbench(
     data_dir: DataDir = None,
     device: Device = "auto",
     color: ColorOption = Color.auto,
+    screenshot: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a picture of a view instead of opening it: runs, train, sample, forward.",
+            metavar="VIEW",
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="--screenshot: columns and rows.")] = "120x40",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="--screenshot: the file, .svg or .png [default: VIEW.svg].", metavar="FILE"
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="--screenshot: the run to show [default: the newest].")
+    ] = None,
+    press: Annotated[
+        str, typer.Option(help="--screenshot: keys to press first, as in d,space,home.")
+    ] = "",
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Open the workbench."""
@@ -34,6 +54,12 @@ def workbench(
         from importlib.metadata import version as installed
 
         print(f"ddpm-tui {installed('ddpm-tui')}")
+        return
+    if screenshot is not None:
+        from ddpm_tui.cli.screenshot import write_screenshot
+
+        folder = resolve_runs_dir(runs_dir)
+        write_screenshot(folder, data_dir, device, color, screenshot, size, out, run, press)
         return
     if context.invoked_subcommand is None:
         open_workbench(resolve_runs_dir(runs_dir), data_dir, color, device=device)
@@ -70,6 +96,9 @@ def open_workbench(
     from ddpm_tui import color as colors
 
     colors.apply(colors.detect(os.environ, color.value), os.environ)
+    from ddpm_tui import preferences
+
+    own = preferences.load()
     from ddpm_tui.app import Workbench
 
-    Workbench(runs_dir, data_dir=data_dir, device=device, train=train).run()
+    Workbench(runs_dir, data_dir=data_dir, device=device, train=train, preferences=own).run()

@@ -1,17 +1,22 @@
 """One table of keys, a module for each view. Bindings, footer, help and palette are made from it.
 
 Single letters and named keys only: ctrl+a, ctrl+b, ctrl+s, ctrl+j and ctrl+o belong to tmux,
-screen and the shell. Every arrow has its vi letter.
+screen and the shell. Every arrow has its vi letter. `KeyTable` is the table as a person has it,
+with the keys of their config file.
 """
 
 from __future__ import annotations
 
-from textual.binding import Binding
+from typing import TYPE_CHECKING
 
 from ddpm_tui.keys import app, forward, runs, sample, train
 from ddpm_tui.keys.key import Key
+from ddpm_tui.keys.table import KeyTable
 
-__all__ = ["KEYS", "VIEW_TITLES", "Key", "bindings", "display"]
+if TYPE_CHECKING:
+    from textual.binding import Binding
+
+__all__ = ["KEYS", "VIEW_TITLES", "Key", "KeyTable", "bindings", "display"]
 
 KEYS: tuple[Key, ...] = (*app.KEYS, *runs.KEYS, *train.KEYS, *sample.KEYS, *forward.KEYS)
 
@@ -23,24 +28,24 @@ VIEW_TITLES = {
     "forward": "Forward",
 }
 
-_DISPLAY = {"question_mark": "?", "space": "space", "enter": "⏎", "escape": "esc"}
-
 
 def display(key: Key) -> str:
     """How a person reads the keys of an action."""
-    first = key.keys.split(",")[0]
-    return key.shown or _DISPLAY.get(first, first)
+    return key.display
 
 
 def bindings(view: str) -> list[Binding]:
-    """The bindings of a view, for its BINDINGS."""
+    """The bindings of a view, for its BINDINGS; the app's keymap puts a person's own in."""
+    # Imported late: `ddpm-tui keys` lists the table without the terminal.
+    from textual.binding import Binding
+
     return [
         Binding(
             key.keys,
             key.action,
             key.label or key.help,
             show=bool(key.label),
-            key_display=display(key),
+            key_display=key.display,
             tooltip=key.help,
             id=key.id,
         )

@@ -8,6 +8,8 @@ KEYS: tuple[Key, ...] = (
     Key("app.sample", "view('sample')", "3", "", "The Sample view: the reverse process"),
     Key("app.forward", "view('forward')", "4", "", "The Forward view: noise and its schedule"),
     Key("app.keys", "keys", "question_mark,f1", "Help", "This help", "?"),
-    Key("app.screenshot", "screenshot_file", "f12", "", "Save this screen as an SVG picture"),
+    Key("app.jump", "jump", "semicolon", "Jump", "A letter on every pane: go there, or enlarge it"),
+    Key("app.graphics", "graphics", "K", "", "Pictures in the terminal's own pixels, or in blocks"),
+    Key("app.screenshot", "screenshot_file", "f12", "", "Save this screen as an SVG and a PNG"),
     Key("app.leave", "leave", "q", "Quit", "Quit; asks first when a training is going on"),
 )

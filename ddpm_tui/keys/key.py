@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ddpm_tui.keys import names
+
 
 @dataclass(frozen=True)
 class Key:
@@ -29,3 +31,13 @@ class Key:
     def view(self) -> str:
         """Where it works."""
         return self.id.partition(".")[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every key, as Textual names it."""
+        return tuple(self.keys.split(","))
+
+    @property
+    def display(self) -> str:
+        """How a person reads its keys."""
+        return self.shown or names.shown(self.names[0])

@@ -1,4 +1,4 @@
-"""What all views share: the bar on top, the footer, access to the app with its real type."""
+"""What all views share: the bar on top, the keys below, access to the app with its real type."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult, RenderResult
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.jump import Jump, panes
+from ddpm_tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from ddpm_tui.app import Workbench
     from engine.images import Pixels
 
-VIEWS = (
-    ("1", "runs", "Runs"),
-    ("2", "train", "Train"),
-    ("3", "sample", "Sample"),
-    ("4", "forward", "Forward"),
-)
+VIEWS = (("runs", "Runs"), ("train", "Train"), ("sample", "Sample"), ("forward", "Forward"))
 
 
 def for_display(pixels: Pixels) -> Pixels:
@@ -32,13 +30,16 @@ def for_display(pixels: Pixels) -> Pixels:
 
 
 class TopBar(Widget):
-    """The name, the views with their keys, and on the right what goes on in the background."""
+    """The name, the views with their keys, and on the right what goes on in the background.
+
+    A click on a view opens it.
+    """
 
     DEFAULT_CSS = """
     TopBar { height: 1; background: $panel; dock: top; }
     TopBar > .top-bar--here { background: $primary; color: $background; text-style: bold; }
     TopBar > .top-bar--name { text-style: bold; color: $primary; }
-    TopBar > .top-bar--quiet { color: $foreground 65%; }
+    TopBar > .top-bar--quiet { color: $foreground 75%; }
     TopBar > .top-bar--activity { color: $success; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -47,6 +48,7 @@ class TopBar(Widget):
         "top-bar--quiet",
         "top-bar--activity",
     }
+    ALLOW_SELECT = False
 
     activity: reactive[str] = reactive("")
 
@@ -60,32 +62,59 @@ class TopBar(Widget):
     def _follow(self, activity: str) -> None:
         self.activity = activity
 
+    def _tabs(self) -> list[tuple[int, str, str]]:
+        """Column, view and text of every tab; the name of the program goes where it is narrow."""
+        table = cast("Workbench", self.app).key_table
+        x = 10 if self.size.width >= 80 else 0
+        tabs = []
+        for view, title in VIEWS:
+            text = f" {table[f'app.{view}'].display} {title} "
+            tabs.append((x, view, text))
+            x += len(text)
+        return tabs
+
     def render(self) -> RenderResult:
         def style(part: str) -> str:
             return str(self.get_component_rich_style(f"top-bar--{part}", partial=True))
 
         text = Text(no_wrap=True, overflow="crop")
-        text.append(" ddpm-tui ", style("name"))
-        for key, view, title in VIEWS:
-            text.append(f" {key} {title} ", style("here" if view == self._view else "quiet"))
+        for x, view, tab in self._tabs():
+            if x and not text:
+                text.append(" ddpm-tui ", style("name"))
+            text.append(tab, style("here" if view == self._view else "quiet"))
         activity = clean(self.activity, max(0, self.size.width - text.cell_len - 2))
         room = self.size.width - text.cell_len - len(activity) - 1
         text.append(" " * max(room, 1))
         text.append(activity, style("activity"))
         return text
 
+    def on_click(self, event: events.Click) -> None:
+        for x, view, text in self._tabs():
+            if x <= event.x < x + len(text):
+                self.app.switch_mode(view)
 
-class View(Screen[None]):
-    """A screen of the workbench."""
+
+class View(GoingOn, Screen[None]):
+    """A screen of the workbench. Widgets with the class `pane` can be jumped to and enlarged."""
 
     VIEW: ClassVar[str]
 
+    DEFAULT_CSS = """
+    View { layers: base jump; }
+    """
+    ALLOW_IN_MAXIMIZED_VIEW = "TopBar, KeyBar"
+
+    # Textual's own declaration is no ClassVar, and mypy wants the two alike.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jump: Jump | None = None
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.VIEW)
         yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def body(self) -> ComposeResult:
         """The widgets of the view."""
@@ -94,3 +123,24 @@ class View(Screen[None]):
     @property
     def workbench(self) -> Workbench:
         return cast("Workbench", self.app)
+
+    # --- Jump mode -----------------------------------------------------------------------------
+
+    @property
+    def jumping(self) -> bool:
+        """Whether the next key goes to a pane."""
+        return self._jump is not None
+
+    def begin_jump(self) -> None:
+        """Lay a letter over every pane; an enlarged one goes back to its place first."""
+        if self.maximized is not None:
+            self.minimize()
+            return
+        self._jump = Jump(self, panes(self))
+        self._jump.show()
+
+    def end_jump(self, key: str) -> None:
+        """Go where the key says; any other key only ends it."""
+        jump, self._jump = self._jump, None
+        if jump is not None:
+            jump.press(key)

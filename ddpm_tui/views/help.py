@@ -1,51 +1,119 @@
-"""The help screen, made from the key table."""
+"""The help screen: what is seen, the keys as this person has them, the terms."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import ClassVar, cast
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widget import Widget
+from textual.widgets import Input, Static
 
-from ddpm_tui.keys import KEYS, VIEW_TITLES, display
+from ddpm_tui.keys import VIEW_TITLES, KeyTable
+from ddpm_tui.sanitize import clean
+from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.help_texts import ABOUT, TERMS, WIDGETS
 
-_ABOUT = {
-    "runs": "Every run is a folder; this list is made from the folders and nothing else.",
-    "train": "The loss, the devices and a grid of samples. The grid is painted from the same "
-    "noise each time, so what changes is the network.",
-    "sample": "The reverse process, step by step from noise to picture. x_t is what the network "
-    "sees, x̂_0 the picture that it believes in, ε the noise that it sees.",
-    "forward": "The forward process: x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, at any t in one step. The "
-    "curves are those of the noise schedule.",
-}
+Section = tuple[str, list[tuple[str, str]]]
 
 
-class HelpScreen(ModalScreen[None]):
-    """The keys that work here, then those that work everywhere."""
+def sections(view: str, table: KeyTable, focused: str = "") -> list[Section]:
+    """Titles, each with rows of a name and what it means; a row without a name is a paragraph.
+
+    Args:
+        focused: name of the widget that has the focus, which is explained first.
+    """
+    found: list[Section] = []
+    if focused in WIDGETS:
+        found.append(("Where you are", [("", WIDGETS[focused])]))
+    found.append(("What you see", [("", text) for text in ABOUT.get(view, ())]))
+    for where in (view, "app"):
+        rows = [(key.display, key.help) for key in table.of(where)]
+        found.append((f"Keys: {VIEW_TITLES.get(where, where)}", rows))
+    found[-1][1].append(("ctrl+p", "Palette: every action and theme by name"))
+    terms = [(term, text) for views, term, text in TERMS if not views or view in views.split()]
+    found.append(("Terms", terms))
+    return found
+
+
+def matching(found: list[Section], wanted: str) -> Iterator[Section]:
+    """The rows that have the wanted text in them, whatever its case, and their titles."""
+    wanted = wanted.strip().lower()
+    for title, rows in found:
+        left = [row for row in rows if wanted in f"{row[0]} {row[1]}".lower()]
+        if left:
+            yield title, left
+
+
+class HelpScreen(GoingOn, ModalScreen[None]):
+    """About the view, its keys, the keys of everywhere, the terms. Typing searches."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,enter", "dismiss", "Close")
+        # The search takes letters, so only these can close it.
+        Binding("escape,f1,enter", "dismiss", "Close", priority=True),
+        Binding("down", "scroll(1)", "Down", show=False, priority=True),
+        Binding("up", "scroll(-1)", "Up", show=False, priority=True),
+        Binding("pagedown", "scroll(10)", "Page down", show=False, priority=True),
+        Binding("pageup", "scroll(-10)", "Page up", show=False, priority=True),
     ]
+    _KEY_WIDTH = 12
 
-    def __init__(self, view: str) -> None:
+    DEFAULT_CSS = """
+    HelpScreen #help-box { height: auto; max-height: 1fr; }
+    HelpScreen #help-search { border: none; height: 1; padding: 0; }
+    """
+
+    def __init__(self, view: str, table: KeyTable, focused: Widget | None = None) -> None:
         super().__init__()
-        self._view = view
+        self._title = VIEW_TITLES.get(view, view)
+        # The nearest of its kinds that is explained.
+        kinds = [kind.__name__ for kind in type(focused).__mro__] if focused else []
+        name = next((kind for kind in kinds if kind in WIDGETS), "")
+        self._sections = sections(view, table, name)
 
     def compose(self) -> ComposeResult:
-        text = Text(_ABOUT[self._view] + "\n")
-        for view in (self._view, "app"):
-            text.append(f"\n{VIEW_TITLES[view]}\n", "bold")
-            for key in KEYS:
-                if key.view == view:
-                    text.append(f"  {display(key):<8}", "bold")
-                    text.append(f"{key.help}\n")
-        text.append(f"  {'ctrl+p':<8}", "bold")
-        text.append("Palette: every action by name\n")
-        with VerticalScroll(classes="dialog help") as dialog:
-            dialog.border_title = f"Help: {VIEW_TITLES[self._view]}"
-            dialog.border_subtitle = "esc closes"
-            yield Static(text)
+        with VerticalScroll(classes="dialog help", can_focus=False) as dialog:
+            dialog.border_title = f"Help: {self._title}"
+            dialog.border_subtitle = "type to search · ↑ ↓ PgUp PgDn scroll · esc closes"
+            yield Input(
+                placeholder="search",
+                id="help-search",
+                compact=True,
+                max_length=80,
+                select_on_focus=False,
+            )
+            yield Static(id="help-text")
+
+    def on_mount(self) -> None:
+        self._show("")
+
+    @on(Input.Changed)
+    def _search(self, event: Input.Changed) -> None:
+        self._show(event.value)
+        self._box.scroll_home(animate=False)
+
+    @property
+    def _box(self) -> VerticalScroll:
+        return cast(VerticalScroll, self.query_one(".help"))
+
+    def _show(self, wanted: str) -> None:
+        text = Text()
+        for title, rows in matching(self._sections, wanted):
+            text.append(f"\n{title}\n", "bold underline")
+            for name, meaning in rows:
+                if name:
+                    text.append(f"  {name:<{self._KEY_WIDTH}}", "bold")
+                    text.append(f"{meaning}\n")
+                else:
+                    text.append(f"{meaning}\n")
+        if not text:
+            text.append(f"\nNothing here has “{clean(wanted, 40)}” in it.")
+        self.query_one("#help-text", Static).update(text)
+
+    def action_scroll(self, lines: int) -> None:
+        self._box.scroll_relative(y=lines, animate=False)

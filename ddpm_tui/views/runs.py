@@ -20,6 +20,7 @@ from ddpm_tui import keys
 from ddpm_tui.report import age, figure
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.base import View
+from ddpm_tui.views.first_run import FirstRun
 from ddpm_tui.widgets.sparkline import sparkline
 from engine.errors import EngineError
 from engine.runs.folder import Run, list_runs, open_run, summary
@@ -39,15 +40,6 @@ _STATE_STYLES = {
     "unreadable": "bold red",
     "created": "dim",
 }
-
-EMPTY = """\
-No runs yet.
-
-  n, then enter    trains a first model on real images of clothing
-  4                shows the forward process: those images turning into noise
-  ?                shows the keys
-
-A run is a folder in {folder}; it keeps its config, checkpoints and pictures."""
 
 
 class RunsListed(Message):
@@ -80,11 +72,12 @@ class RunsView(View):
     def __init__(self) -> None:
         super().__init__()
         self._rows: dict[str, dict[str, Any]] = {}
+        self._listed = False
         self._curves: dict[str, tuple[float, str]] = {}
 
     def body(self) -> ComposeResult:
         yield RunsTable(cursor_type="row", id="runs")
-        yield Static("Reading the runs …", id="empty", markup=False)
+        yield FirstRun(id="empty")
         yield Static("", id="where", markup=False)
 
     def on_mount(self) -> None:
@@ -127,12 +120,12 @@ class RunsView(View):
         table.display = bool(rows)
         empty.display = not rows
         if not rows:
-            empty.update(EMPTY.format(folder=clean(str(self.workbench.runs_dir.resolve()))))
+            self.query_one(FirstRun).welcome(self.workbench.runs_dir, self.workbench.key_table)
             where.update("")
         else:
             where.update(f"{len(rows)} in {clean(str(self.workbench.runs_dir.resolve()))}")
             self._fill(table, rows)
-        self._rows = rows
+        self._rows, self._listed = rows, True
 
     def _fill(self, table: RunsTable, rows: Mapping[str, Mapping[str, Any]]) -> None:
         if list(rows) != [key.value for key in table.rows]:
@@ -187,7 +180,9 @@ class RunsView(View):
             return None
 
     def action_open(self) -> None:
-        if run := self._selected():
+        if self._listed and not self._rows:
+            self.workbench.train_first_run()
+        elif run := self._selected():
             self.workbench.open_run(run)
 
     def action_new(self) -> None:

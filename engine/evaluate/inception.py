@@ -46,6 +46,7 @@ def inception_extractor(path: Path, device: torch.device) -> Extractor:
         network = FeatureExtractorInceptionV3(
             "inception-v3", [str(FEATURES)], feature_extractor_weights_path=tensors
         )
+    # What torch.load and load_state_dict raise, between them, for a file that is not these weights.
     except (OSError, pickle.UnpicklingError, RuntimeError, TypeError, EOFError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(

@@ -37,6 +37,7 @@ print("heavy:", sorted(heavy), file=sys.stderr)
         ("show", "tiny"),
         ("export", "tiny"),
         ("data",),
+        ("keys",),
     ],
     ids=" ".join,
 )

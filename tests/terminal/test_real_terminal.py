@@ -100,7 +100,7 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
         terminal.press("n")
         terminal.wait_for("Train a new run")
         terminal.press(TAB)
-        while "fashion-mnist-10k" not in terminal.text():
+        while "◂ fashion-mnist-10k" not in terminal.text():
             terminal.press(RIGHT)  # the next data set on this machine
         terminal.press(TAB, RIGHT, RIGHT, RIGHT)  # network: unet, dit, then article
         terminal.press(TAB, TAB, TAB, TAB, "1", "2")  # over schedule, target and classes to steps

@@ -62,7 +62,7 @@ async def test_the_first_screen_says_what_to_press(tmp_path: Path) -> None:
     app = Workbench(tmp_path / "runs")
     async with app.run_test(size=(80, 24)) as pilot:
         empty = app.screen.query_one("#empty", Static)
-        await until(lambda: "n, then enter" in str(empty.render()), pilot)
+        await until(lambda: "No runs yet" in str(empty.render()), pilot)
     assert not (tmp_path / "runs").exists(), "looking does not create anything"
 
 
@@ -181,6 +181,36 @@ async def test_quitting_with_a_training_asks_first_and_saves(tmp_path: Path) -> 
         assert isinstance(app.screen, TrainView), "no is the answer of escape"
         await pilot.press("q", "y")
         await until(lambda: not app.is_running or app._exit, pilot)
+    status = json.loads((run / "status.json").read_text())
+    assert status["state"] == "stopped"
+    assert (run / "checkpoints" / f"step-{status['step']:08d}").is_dir()
+
+
+async def test_the_quit_key_of_textual_asks_as_well(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill_small_run(pilot, "4000")
+        await pilot.press("enter")
+        await until(lambda: loss_rows(tmp_path / "runs" / "run1") > 0, pilot)
+        await pilot.press("ctrl+q")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("ctrl+q")
+        assert app.is_running
+        assert len(app.screen_stack) == 2, "one question is enough"
+        await pilot.press("escape", "n")
+        assert isinstance(app.screen, TrainView), "n is the key of a new run only at rest"
+        await pilot.press("x")
+        await until(lambda: app.training is None or not app.training.alive, pilot)
+
+
+async def test_a_training_is_saved_however_the_workbench_ends(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill_small_run(pilot, "4000")
+        await pilot.press("enter")
+        run = tmp_path / "runs" / "run1"
+        await until(lambda: loss_rows(run) > 0, pilot)
+    app.save_training()
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "stopped"
     assert (run / "checkpoints" / f"step-{status['step']:08d}").is_dir()

@@ -1,0 +1,56 @@
+"""What the help says of every view, of its widgets and of the terms."""
+
+from __future__ import annotations
+
+ABOUT: dict[str, tuple[str, ...]] = {
+    "runs": (
+        "Every run is a folder; this list is made from the folders and nothing else. LOSS is of "
+        "the newest steps, HELD-OUT of images that the network was never trained on.",
+    ),
+    "train": (
+        "The loss, the devices and a grid of samples. The grid is painted from the same noise "
+        "each time, so what changes is the network.",
+    ),
+    "sample": (
+        "The reverse process, step by step from noise to picture. x_t is what the network sees, "
+        "x̂_0 the picture that it believes in, ε the noise that it sees.",
+    ),
+    "forward": (
+        "The forward process: x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, at any t in one step. The curves "
+        "are those of the noise schedule.",
+    ),
+    "inspect": (
+        "The five components of a diffusion model, each explained by what it does in this run: "
+        "process, sampler, schedule, timestep embedding, network.",
+    ),
+}
+
+# By the class of the widget that has the focus, or of one that it is a kind of.
+WIDGETS: dict[str, str] = {
+    "DataTable": "The list: ↑ ↓ or j k move, PgUp PgDn by pages, Home and End to either end.",
+    "PixelGrid": "Pictures: the arrows choose one where the view lets them; the frame is yours.",
+    "LineChart": "A curve: raw values are dim, their running mean is bright; gaps are steps "
+    "whose loss was not finite.",
+    "Choice": "One of a few values: ← → or h l change it.",
+    "Input": "A field: type, ↑ ↓ or tab go to the next; what is wrong is said beside it.",
+    "Button": "enter presses it, tab goes on.",
+}
+
+# Views in which the term is seen (empty: all of them), the term, what it means.
+TERMS: tuple[tuple[str, str, str], ...] = (
+    ("", "t", "timestep, 0 … T − 1: how far the forward process has gone; T − 1 is pure noise"),
+    ("", "x_0, x_t", "an image; the same with the noise of timestep t"),
+    ("sample inspect train", "x̂_0", "the image that the network believes is behind x_t"),
+    ("", "ε", "the noise: standard normal, one number a pixel"),
+    ("forward inspect", "β_t", "the variance of the noise that step t adds"),
+    ("forward inspect sample", "ᾱ_t", "the share of the image's variance that is left at t"),
+    ("forward inspect", "SNR", "signal to noise, ᾱ_t / (1 − ᾱ_t)"),
+    ("train runs", "EMA", "a running mean of the weights; samples are drawn with it"),
+    ("train runs", "held-out", "the loss on images that training never sees"),
+    ("train", "lr", "learning rate, the length of a step of the weights"),
+    ("train", "grad", "norm of the gradient before it is clipped"),
+    ("sample", "sampler", "the rule that goes from x_t to the step before: ddpm, ddim, dpmpp_2m …"),
+    ("sample", "guidance", "1 is none; more exaggerates the class that was asked for"),
+    ("sample", "eta", "ddim: 0 draws no noise on the way, 1 as much as ddpm"),
+    ("runs train sample", "checkpoint", "the weights of one step on disk, verified by SHA-256"),
+)

@@ -1,0 +1,11 @@
+"""No test reads or writes the settings of the person who runs it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file that is not there is read as no settings.
+    monkeypatch.setenv("DDPM_TUI_CONFIG", "/nonexistent/ddpm-tui/config.toml")
