@@ -52,6 +52,7 @@ class Gradients:
         self._compile = config.training.compile
         self.network = self._compiled()
         self.by_t = LossByTimestep(schedule.num_train_timesteps, self.device)
+        self._latest = torch.empty(0, device=self.device)
 
     def losses(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
         """float32 (N,): the loss of each image."""
@@ -72,12 +73,11 @@ class Gradients:
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch or of a piece of one, ready for `backward`."""
-        return self._training_losses(batch).mean()
-
-    def _training_losses(self, batch: Batch) -> Tensor:
         self.model.train()
         with self._dropout_of(batch):
-            return self.losses(self.network, batch)
+            losses = self.losses(self.network, batch)
+        self._latest = losses.detach()
+        return losses.mean()
 
     def add(self, batch: Batch) -> Tensor:
         """The mean loss of a batch; its gradients are in the weights.
@@ -103,11 +103,10 @@ class Gradients:
         total = torch.zeros((), device=self.device)
         parts = []
         for piece in batch.pieces(self.pieces):
-            losses = self._training_losses(piece)
-            loss = losses.mean() * (len(piece) / len(batch))
+            loss = self.loss(piece) * (len(piece) / len(batch))
             self._backward(loss)
             total += loss.detach()
-            parts.append(losses.detach())
+            parts.append(self._latest)
         # Only now: a batch that failed half-way is done again.
         self.by_t.add(batch.t, self._unweighted(torch.cat(parts), batch.t))
         return total

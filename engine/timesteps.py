@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,14 +39,20 @@ class LossByTimestep:
         """Forget what was added."""
         self._sums = torch.zeros_like(self._sums)
 
-    def take(self) -> tuple[float | None, ...]:
-        """The mean of each stretch, least noise first, None where nothing was drawn; and clear.
-
-        Waits for the device. Four digits: more than a few dozen draws can tell.
-        """
-        sums, counts = self._sums.tolist()
+    def take(self) -> Tensor:
+        """What was added, float32, to be read back with other figures; and clear. See `means`."""
+        sums = self._sums.flatten()
         self.clear()
-        return tuple(
-            float(f"{total / count:.4g}") if count else None
-            for total, count in zip(sums, counts, strict=True)
-        )
+        return sums
+
+
+def means(taken: Sequence[float]) -> tuple[float | None, ...]:
+    """The mean loss of each stretch of t, least noise first; None where no t was drawn.
+
+    Four digits: more than a few dozen draws can tell.
+    """
+    sums, counts = taken[:TIMESTEP_BUCKETS], taken[TIMESTEP_BUCKETS:]
+    return tuple(
+        float(f"{total / count:.4g}") if count else None
+        for total, count in zip(sums, counts, strict=True)
+    )

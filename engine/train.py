@@ -56,6 +56,7 @@ from engine.runs.metrics import append_row, drop_rows_after
 from engine.runs.previews import preview_path
 from engine.sampling import draw_samples, make_denoiser
 from engine.schedule import NoiseSchedule
+from engine.timesteps import means
 
 _EVAL_IMAGES = 512
 _EVAL_BATCH = 128
@@ -262,7 +263,7 @@ class Trainer:
     def log(self) -> Logged:
         """Read the losses back (the only wait for the device), append a row, update the status."""
         started = time.perf_counter()
-        tally = self.optimization.tally()
+        tally = self.optimization.tally(self.gradients.by_t.take())
         self._train_seconds += time.perf_counter() - started
         images = (self.step - self._logged_at) * self.config.data.batch_size
         logged = Logged(
@@ -273,7 +274,7 @@ class Trainer:
             images_per_second=images / max(self._train_seconds, 1e-9),
             elapsed=self._clock(),
             skipped=tally.skipped,
-            loss_by_t=self.gradients.by_t.take(),
+            loss_by_t=means(tally.beside),
         )
         self._skipped_in_a_row = tally.skipped_in_a_row
         self._train_seconds, self._logged_at = 0.0, self.step

@@ -48,6 +48,7 @@ class Series:
     y: NDArray[Any]
     color: str = "primary"
     dim: bool = False
+    marks: bool = False
 
 
 # --- Data --------------------------------------------------------------------------------------

@@ -347,9 +347,7 @@ class CurveReader:
             values.append([number(row.get(column)) for column in COLUMNS])
             by_t.append(_timesteps(row.get("loss_by_t")))
         if steps:
-            self.curves = self.curves.with_rows(
-                np.array(steps), np.array(values), np.array(by_t)
-            )
+            self.curves = self.curves.with_rows(np.array(steps), np.array(values), np.array(by_t))
 
 
 _UNKNOWN = [math.nan] * TIMESTEP_BUCKETS

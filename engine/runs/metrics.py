@@ -38,7 +38,9 @@ def drop_rows_after(path: Path, step: int) -> None:
         return
     metrics = path.read_bytes().splitlines(keepends=True)
     kept = [
-        line for line in metrics if (row := parse_row(line)) is not None and (row["step"] or 0) <= step
+        line
+        for line in metrics
+        if (row := parse_row(line)) is not None and (row["step"] or 0) <= step
     ]
     if len(kept) < len(metrics):
         io.write_atomic(path, b"".join(kept))
