@@ -68,7 +68,7 @@ class Snapshot:
     status: Status
     config: dict[str, Any]
     curves: Curves = field(default_factory=Curves)
-    previews: Previews = Previews()
+    previews: Previews = field(default_factory=Previews)
     grid: Grid | None = None
     checkpoints: tuple[int, ...] = ()
     held_out: tuple[tuple[int, float], ...] = ()
@@ -213,7 +213,7 @@ class RunFeed:
         read = {}
         for each in found:
             try:
-                key = (each.step, os.stat(each.path).st_mtime_ns)
+                key = (each.step, each.path.stat().st_mtime_ns)
                 loss = self._held_out[key] if key in self._held_out else _eval_loss(each)
             except (OSError, EngineError):
                 continue  # just pruned

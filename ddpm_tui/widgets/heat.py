@@ -125,7 +125,8 @@ class HeatStrip(Widget):
         total = np.add.reduceat(np.where(count > 0, values, 0.0), starts, axis=0)
         known = np.add.reduceat(count, starts, axis=0)
         means = np.divide(total, known, out=np.full(total.shape, np.nan), where=known > 0)
-        return means[:, (np.arange(across) * values.shape[1]) // across]
+        shown: Floats = means[:, (np.arange(across) * values.shape[1]) // across]
+        return shown
 
     def _cell(self, level: float, base: Style) -> Segment:
         if not np.isfinite(level):

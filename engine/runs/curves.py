@@ -35,7 +35,7 @@ class _Buckets(NamedTuple):
     """Neighbouring buckets of rows. Arrays are never written to, so threads may share them.
 
     first, last (n,): the steps they reach over. rows (n,): how many rows.
-    low, high, total, count (n, columns): over the rows whose value is a number.
+    low, high, total, known (n, columns): over the rows whose value is a number.
     t_total, t_count (n, TIMESTEP_BUCKETS): of the loss by timestep.
     """
 
@@ -45,7 +45,7 @@ class _Buckets(NamedTuple):
     low: npt.NDArray[Any]
     high: npt.NDArray[Any]
     total: npt.NDArray[Any]
-    count: npt.NDArray[Any]
+    known: npt.NDArray[Any]
     t_total: npt.NDArray[Any]
     t_count: npt.NDArray[Any]
 
@@ -82,7 +82,7 @@ class _Buckets(NamedTuple):
             np.fmin.reduceat(self.low, starts, axis=0),
             np.fmax.reduceat(self.high, starts, axis=0),
             np.add.reduceat(self.total, starts, axis=0),
-            np.add.reduceat(self.count, starts, axis=0),
+            np.add.reduceat(self.known, starts, axis=0),
             np.add.reduceat(self.t_total, starts, axis=0),
             np.add.reduceat(self.t_count, starts, axis=0),
         )
@@ -119,9 +119,8 @@ class Curve:
     def raw(self) -> tuple[Floats, Floats]:
         """x and y of a line through the extremes, which NaN interrupts at every gap."""
         line = np.stack([self.low, self.high, np.where(self.gap, np.nan, self.high)], axis=1)
-        distinct = np.stack(
-            [np.ones(len(self.x), dtype=bool), self.low != self.high, self.gap], axis=1
-        ).ravel()
+        # A NaN is not below anything: a stretch without any number is a gap alone.
+        distinct = np.stack([np.isfinite(self.low), self.low < self.high, self.gap], axis=1).ravel()
         return np.repeat(self.x, 3)[distinct], line.ravel()[distinct]
 
 
@@ -147,6 +146,11 @@ class Curves:
         return (float(self._levels[-1].first[0]), self.last["step"]) if self.rows else None
 
     @property
+    def knows_timesteps(self) -> bool:
+        """Whether the rows tell the loss by timestep; older programs did not write it."""
+        return any(bool(level.t_count.any()) for level in self._levels)
+
+    @property
     def nbytes(self) -> int:
         """Memory of the buckets."""
         return sum(each.nbytes for level in self._levels for each in level)
@@ -168,7 +172,7 @@ class Curves:
             return Curve(nothing, nothing, nothing, nothing, np.empty(0, dtype=bool))
         edges = _even(size, points)
         shown = buckets.part(start, stop).fold(edges[:-1])
-        total, count = _running(buckets.total[:, c]), _running(buckets.count[:, c])
+        total, count = _running(buckets.total[:, c]), _running(buckets.known[:, c])
         half = max(1, round(size * _SMOOTHED_SHARE / 2))
         middle = start + (edges[:-1] + edges[1:] - 1) // 2
         left = np.maximum(middle - half, 0)
@@ -178,7 +182,7 @@ class Curves:
             shown.low[:, c],
             shown.high[:, c],
             smooth,
-            shown.count[:, c] < shown.rows,
+            shown.known[:, c] < shown.rows,
         )
 
     def loss_by_t(
@@ -276,7 +280,8 @@ def _mean(
 ) -> Floats:
     known = count[stop] - count[start]
     sums = total[stop] - total[start]
-    return np.divide(sums, known, out=np.full(sums.shape, np.nan), where=known > 0)
+    means: Floats = np.divide(sums, known, out=np.full(sums.shape, np.nan), where=known > 0)
+    return means
 
 
 class CurveReader:

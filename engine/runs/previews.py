@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ def list_previews(run: Run) -> Previews:
     """
     found: dict[bool, list[int]] = {False: [], True: []}
     try:
-        names = os.listdir(run.samples_path)
+        names = [path.name for path in run.samples_path.iterdir()]
     except FileNotFoundError:
         names = []
     for name in names:

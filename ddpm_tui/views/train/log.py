@@ -50,5 +50,4 @@ class LogPane(Widget, can_focus=True):
         width, height = self.content_size
         end = len(self._lines) - self._back
         shown = self._lines[max(0, end - height) : end]
-        text = Text("\n".join(clean(line, max(width, 1)) for line in shown), no_wrap=True)
-        return text
+        return Text("\n".join(clean(line, max(width, 1)) for line in shown), no_wrap=True)

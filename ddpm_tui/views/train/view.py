@@ -53,7 +53,7 @@ class TrainView(View):
     TrainView #chart { height: 2fr; padding-right: 1; }
     TrainView #pictures { height: 1fr; padding-right: 1; }
     TrainView #heat { height: 1fr; max-height: 19; padding-right: 1; display: none; }
-    TrainView.-high #heat { display: block; }
+    TrainView.-high.-by-t #heat { display: block; }
     TrainView #devices { padding: 0 1; max-height: 9; }
     TrainView.-low #devices { display: none; }
     TrainView #log { height: 7; display: none; }
@@ -176,15 +176,17 @@ class TrainView(View):
 
     def _show_heat(self, snapshot: Snapshot | None) -> None:
         heat = self.query_one(HeatStrip)
-        if snapshot is None or not snapshot.curves.rows:
+        known = snapshot is not None and snapshot.curves.knows_timesteps
+        self.set_class(known, "-by-t")
+        if snapshot is None or not known:
             heat.show(np.empty((0, 0)), (), (0.0, 0.0))
             return
         first, last = self._chart.span
         values = snapshot.curves.loss_by_t(first, last, _HEAT_COLUMNS)
         total = snapshot.config["diffusion"]["num_train_timesteps"]
         labels = [f"{bucket * total // TIMESTEP_BUCKETS:,}" for bucket in range(TIMESTEP_BUCKETS)]
-        known = values[np.isfinite(values) & (values > 0)]
-        legend = f"dark {known.min():.3g} … light {known.max():.3g}" if known.size else ""
+        some = values[np.isfinite(values) & (values > 0)]
+        legend = f"dark {some.min():.3g} … light {some.max():.3g}" if some.size else ""
         # Losses differ by orders of magnitude, both over t and over time.
         with np.errstate(divide="ignore", invalid="ignore"):
             logarithms = np.where(values > 0, np.log10(values), np.nan)
