@@ -89,8 +89,8 @@ class GridHistory(Container, can_focus=True):
 
     def _draw(self, grid: Grid) -> None:
         missing = {
-            "ema": f"The grid of step {grid.step:,} cannot be read.",
-            "raw": "No grid of the raw weights at this step.",
+            "ema": "cannot be read",
+            "raw": "none at this step",
         }
         pictures: dict[str, Pixels | None] = {"ema": grid.ema, "raw": grid.raw}
         for name, pixels in pictures.items():

@@ -61,8 +61,10 @@ class TrainView(View):
     TrainView.-empty #panes, TrainView.-empty Facts { display: none; }
     TrainView #nothing { display: none; padding: 2 4; }
     TrainView.-empty #nothing { display: block; }
-    TrainView.-full .pane { display: none; }
-    TrainView.-full .pane.-alone { display: block; height: 1fr; max-height: 100%; }
+    TrainView.-full .pane { display: none !important; }
+    TrainView.-full .pane.-alone {
+        display: block !important; height: 1fr !important; max-height: 100% !important;
+    }
     TrainView.-full .column { display: none; }
     TrainView.-full .column.-alone { display: block; }
     """
