@@ -115,7 +115,8 @@ class HeatStrip(Widget):
             first, last = (f"{value:,.0f}" for value in self._range)
             legend = fit(self._legend, max(across - len(first) - len(last) - 2, 0))
             rest = f"{first} {legend:^{max(across - len(first) - len(last) - 2, 0)}} {last}"
-            strips.append(Strip([Segment(fit(" " * margin + rest, width), label)], width))
+            axis = [Segment(" " * margin, base), Segment(fit(rest, across), label)]
+            strips.append(Strip(axis).adjust_cell_length(width, base))
         return [strip.adjust_cell_length(width, base) for strip in strips]
 
     def _averaged(self, lines: int, across: int) -> Floats:

@@ -91,13 +91,13 @@ async def test_the_grids_of_earlier_steps_are_walked_and_the_newest_followed(run
         await pilot.press("left_square_bracket")
         await until(lambda: brightness() == 120, pilot)
         assert "step 200" in str(pictures.border_title)
-        assert "3/4" in str(pictures.border_subtitle)
+        assert "3/4" in str(pictures.border_title)
         assert not pictures.follows
         await pilot.press(*["left_square_bracket"] * 5)
         await until(lambda: brightness() == 0, pilot)
 
         write_png(preview_path(run, 400, "ema"), np.full((4, 1, 8, 8), 240, np.uint8))
-        await until(lambda: "/5" in str(pictures.border_subtitle), pilot)
+        await until(lambda: "/5" in str(pictures.border_title), pilot)
         assert brightness() == 0, "who looks back is not torn away"
         await pilot.press("end")
         await until(lambda: brightness() == 240, pilot)
@@ -144,7 +144,7 @@ async def test_the_cursor_tells_values_and_gaps(run: Run) -> None:
         assert chart.cursor is None
         await pilot.press("left")
         assert chart.cursor == 400
-        assert "step 400: 0.002" in str(chart.border_subtitle)
+        assert "step 400: 0.002" in str(chart.border_title)
         await pilot.press("plus", "plus", "plus", "plus")  # a row a column
         for _ in range(3):
             await pilot.press("left")
@@ -152,7 +152,7 @@ async def test_the_cursor_tells_values_and_gaps(run: Run) -> None:
         assert 390 < chart.cursor < 400
         chart._at = 200.0
         chart._show()
-        assert "step 200: not finite" in str(chart.border_subtitle)
+        assert "step 200: not finite" in str(chart.border_title)
         await pilot.press("escape")
         assert chart.cursor is None
 

@@ -150,17 +150,17 @@ class CurveChart(LineChart):
         return marks
 
     def _tell(self) -> None:
-        """Title: what is shown. Subtitle: the values at the cursor."""
+        """In the title: what is shown, or the values at the cursor."""
         _, title, _ = SHOWN[self._column]
         parts = [title]
-        if self._zoom and self._snapshot:
+        if values := self._values():
+            parts.append(values)
+        elif self._zoom and self._snapshot:
             first, last = self.span
-            where = "" if self._at is None else f" around {self._at:,.0f}"
-            parts.append(f"last {last - first:,.0f} steps" if not where else f"steps{where}")
-        if self.log_y:
+            parts.append(f"last {last - first:,.0f} steps")
+        if self.log_y and not values:
             parts.append("log")
         self.border_title = " · ".join(parts)
-        self.border_subtitle = self._values()
 
     def _values(self) -> str:
         curve = self._curve

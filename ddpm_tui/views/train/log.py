@@ -43,7 +43,7 @@ class LogPane(Widget, can_focus=True):
         back = min(max(self._back - by, 0), furthest)
         if back != self._back or by == 0:
             self._back = back
-            self.border_subtitle = f"{back:,} lines from the end" if back else ""
+            self.border_title = f"log · {back:,} lines from the end" if back else "log"
             self.refresh()
 
     def render(self) -> RenderResult:

@@ -29,7 +29,9 @@ class GridHistory(Container, can_focus=True):
     GridHistory #raw { display: none; }
     GridHistory.-raw #ema { display: none; }
     GridHistory.-raw #raw, GridHistory.-both #raw { display: block; }
-    GridHistory.-both PixelGrid { border-top: solid $foreground 20%; }
+    GridHistory.-both PixelGrid {
+        border-top: solid $foreground 20%; border-title-color: $foreground 80%;
+    }
     GridHistory:focus { border-title-style: bold; }
     """
     BORDER_TITLE: ClassVar[str] = "samples"
@@ -140,9 +142,7 @@ class GridHistory(Container, can_focus=True):
         elif self._steps:
             step = self._steps[-1] if self._at is None else self._at
             title += f" · step {step:,}"
-        self.border_title = title
         if self._at is not None:
             place = f"{bisect_left(self._steps, self._at) + 1}/{len(self._steps)}"
-            self.border_subtitle = f"{place} · ] end follow"
-        else:
-            self.border_subtitle = f"{len(self._steps)} grids, [ back" if self._steps[1:] else ""
+            title += f" of {self._total:,} · {place} · end follows"
+        self.border_title = title
