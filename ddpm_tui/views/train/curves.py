@@ -9,6 +9,7 @@ import numpy as np
 from textual.events import Resize
 
 from ddpm_tui.feed import Snapshot
+from ddpm_tui.views.train.titles import entitle
 from ddpm_tui.widgets.chart import LineChart, Series
 from engine.runs.curves import Curve
 
@@ -160,7 +161,7 @@ class CurveChart(LineChart):
             parts.append(f"last {last - first:,.0f} steps")
         if self.log_y and not values:
             parts.append("log")
-        self.border_title = " · ".join(parts)
+        entitle(self, " · ".join(parts))
 
     def _values(self) -> str:
         curve = self._curve

@@ -68,10 +68,15 @@ class Facts(Widget):
         "facts--rest",
     }
 
-    snapshot: reactive[Snapshot | None] = reactive(None, layout=True)
+    snapshot: reactive[Snapshot | None] = reactive(None)
 
     trained_here: reactive[bool] = reactive(False)
     """Whether this process trains the run: where another one does, the keys only look."""
+
+    def watch_snapshot(self, before: Snapshot | None, now: Snapshot | None) -> None:
+        """Ask for another height only where it may change: a layout repaints the whole screen."""
+        if before is None or now is None or before.status.reason != now.status.reason:
+            self.refresh(layout=True)
 
     def render(self) -> RenderResult:
         snapshot = self.snapshot

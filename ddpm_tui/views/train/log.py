@@ -7,6 +7,7 @@ from textual.app import RenderResult
 from textual.widget import Widget
 
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.train.titles import entitle
 
 
 class LogPane(Widget, can_focus=True):
@@ -43,7 +44,7 @@ class LogPane(Widget, can_focus=True):
         back = min(max(self._back - by, 0), furthest)
         if back != self._back or by == 0:
             self._back = back
-            self.border_title = f"log · {back:,} lines from the end" if back else "log"
+            entitle(self, f"log · {back:,} lines from the end" if back else "log")
             self.refresh()
 
     def render(self) -> RenderResult:

@@ -12,6 +12,7 @@ from textual.message import Message
 
 from ddpm_tui.feed import Grid, Snapshot
 from ddpm_tui.views.base import for_display
+from ddpm_tui.views.train.titles import entitle
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.images import Pixels
 
@@ -145,4 +146,4 @@ class GridHistory(Container, can_focus=True):
         if self._at is not None:
             place = f"{bisect_left(self._steps, self._at) + 1}/{len(self._steps)}"
             title += f" of {self._total:,} · {place} · end follows"
-        self.border_title = title
+        entitle(self, title)
