@@ -1,34 +1,53 @@
-"""Watches a run folder from a thread and posts immutable snapshots of it.
+"""Watches a run folder from a thread and hands out immutable snapshots of it.
 
-The same path serves a run of this process, of another process and of another machine.
+The same path serves a run of this process, of another process and of another machine. A look costs
+what is new: files that did not change are not read again, and rows of metrics are read once. The
+newest snapshot waits in a mailbox, so a terminal that stalls finds one and not a queue of them.
 """
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 from textual.message import Message
 
+from ddpm_tui.worker import Mailbox
 from engine.errors import EngineError
 from engine.images import Pixels, read_png
-from engine.runs.checkpoint import list_checkpoints
+from engine.runs.checkpoint import Checkpoint, list_checkpoints
+from engine.runs.curves import CurveReader, Curves
 from engine.runs.folder import Run, Status
-from engine.runs.metrics import Metrics
+from engine.runs.previews import Previews, list_previews, preview_path
+from engine.runs.scores import Score, list_scores
 
-Floats = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    from engine.events import Weights
 
 # How often the folder is looked at, in seconds.
 INTERVAL = 0.5
-# Points of the smoothed curve, and columns of the raw one: the screen has no more.
-_SMOOTH_POINTS = 300
-_RAW_POINTS = 2000
-_LOG_LINES = 200
+# A file of millions of rows is read in slices of these seconds, with pauses for whoever trains.
+_SLICE, _BREATH = 0.08, 0.04
+_LOG_LINES = 1000
+_LOG_BYTES = 1 << 17
+_GRIDS_KEPT = 8
+# The time stamp of a folder moves in ticks: what happens in the same one is seen by looking again.
+_SETTLED = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The pictures of one step, uint8 (N, C, H, W); None where there are none to read."""
+
+    step: int
+    ema: Pixels | None
+    raw: Pixels | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,75 +55,79 @@ class Snapshot:
     """What a run folder said at one moment.
 
     Attributes:
-        steps, losses: the raw curve, at most a few thousand points, extremes kept.
-        smooth_steps, smooth_losses: the mean of the loss over even stretches.
-        last: the newest row of the metrics.
-        grid: the newest finished sample grid, uint8 (N, C, H, W), and its step.
+        curves: the metrics.
+        previews: the steps that have a sample grid.
+        grid: the one that was asked for, or the newest.
         checkpoints: steps of the checkpoints, oldest first.
+        held_out: (step, loss of the EMA weights on held-out images) of the checkpoints.
+        scores: the evaluations, by step.
         log: the last lines of train.log.
     """
 
     run: Run
     status: Status
     config: dict[str, Any]
-    steps: Floats
-    losses: Floats
-    smooth_steps: Floats
-    smooth_losses: Floats
-    last: dict[str, float] = field(default_factory=dict)
-    grid: Pixels | None = None
-    grid_step: int = -1
+    curves: Curves = field(default_factory=Curves)
+    previews: Previews = field(default_factory=Previews)
+    grid: Grid | None = None
     checkpoints: tuple[int, ...] = ()
+    held_out: tuple[tuple[int, float], ...] = ()
+    scores: tuple[Score, ...] = ()
     log: tuple[str, ...] = ()
+
+    def says_the_same(self, other: Snapshot) -> bool:
+        """Whether nothing changed; parts that were not read anew are the same objects."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return all(one is two or (type(one) is not Curves and one == two) for one, two in pairs)
 
 
 class RunChanged(Message):
-    """A new snapshot of the watched run."""
+    """A snapshot of the run waits in the feed's mailbox."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__()
-        self.snapshot = snapshot
+        self.run = run
 
 
-def bucket_means(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats]:
-    """The mean of y over `points` even stretches of the rows; NaN where a stretch has no value."""
-    if len(x) == 0:
-        return x, y
-    edges = np.unique(np.linspace(0, len(x), min(points, len(x)) + 1).astype(np.int64))
-    starts = edges[:-1]
-    finite = np.isfinite(y)
-    sums = np.add.reduceat(np.where(finite, y, 0.0), starts)
-    counts = np.add.reduceat(finite.astype(np.float64), starts)
-    with np.errstate(invalid="ignore"):
-        means = sums / counts
-    return x[edges[1:] - 1], means
+class _Unchanged:
+    """Remembers how files and folders looked, to not read them again."""
 
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[int, int, int] | None] = {}
 
-def smooth_curve(x: Floats, y: Floats, points: int = _SMOOTH_POINTS) -> tuple[Floats, Floats]:
-    """Means over stretches, then a running mean over neighbouring stretches."""
-    x, y = bucket_means(x, y, points)
-    width = max(3, len(y) // 16) | 1
-    if len(y) == 0:
-        return x, y
-    finite = np.isfinite(y)
-    kernel = np.ones(min(width, len(y)))
-    sums = np.convolve(np.where(finite, y, 0.0), kernel, mode="same")
-    counts = np.convolve(finite.astype(np.float64), kernel, mode="same")
-    with np.errstate(invalid="ignore"):
-        return x, sums / counts
+    def __call__(self, path: Path) -> bool:
+        try:
+            now = path.stat()
+        except OSError:
+            looks = None
+        else:
+            looks = (now.st_ino, now.st_size, now.st_mtime_ns)
+        same = path in self._seen and self._seen[path] == looks
+        self._seen[path] = looks
+        if same and looks is not None and stat.S_ISDIR(now.st_mode):
+            return abs(time.time() - now.st_mtime) > _SETTLED
+        return same
 
 
 class RunFeed:
-    """A thread that watches one run and posts `RunChanged` when something changed."""
+    """A thread that watches one run and posts `RunChanged` when something changed.
+
+    Attributes:
+        snapshots: the newest snapshot, until somebody takes it.
+    """
 
     def __init__(self, run: Run, post: Callable[[Message], object]) -> None:
         self.run = run
+        self.snapshots: Mailbox[Snapshot] = Mailbox()
         self._post = post
         self._ended = threading.Event()
-        self._metrics = Metrics(run.metrics_path)
-        self._grid: Pixels | None = None
-        self._grid_step = -1
-        self._seen: tuple[Any, ...] | None = None
+        self._wake = threading.Event()
+        self._wanted: int | None = None
+        self._unchanged = _Unchanged()
+        self._metrics = CurveReader(run.metrics_path)
+        self._state: Snapshot | None = None
+        self._grids: dict[int, Grid] = {}
+        self._held_out: dict[tuple[int, int], float | None] = {}
         self._thread = threading.Thread(target=self._main, name=f"watch {run.name}", daemon=True)
 
     def start(self) -> None:
@@ -112,64 +135,118 @@ class RunFeed:
 
     def close(self) -> None:
         self._ended.set()
+        self._wake.set()
+
+    def look_at(self, step: int | None) -> None:
+        """Bring the grid of a step with the snapshots from now on; None is the newest."""
+        self._wanted = step
+        self._wake.set()
 
     def _main(self) -> None:
-        from ddpm_tui.widgets.chart import decimate
-
-        config: dict[str, Any] = {}
         while not self._ended.is_set():
+            self._wake.clear()
             try:
-                config = config or self.run.config_values()
-                while self._metrics.poll():
-                    pass
-                status = self.run.status()
-                checkpoints = tuple(c.step for c in list_checkpoints(self.run))
-                self._read_grid()
+                state = self._look()
             except (EngineError, OSError):
                 # The folder is being made, or was deleted under us: look again later.
-                self._ended.wait(INTERVAL)
+                self._wake.wait(INTERVAL)
                 continue
-            seen = (len(self._metrics), status, checkpoints, self._grid_step)
-            if seen != self._seen:
-                self._seen = seen
-                columns = {n: np.array(c) for n, c in self._metrics.columns.items()}
-                raw_x, raw_y = decimate(columns["step"], columns["loss"], _RAW_POINTS // 2)
-                smooth_x, smooth_y = smooth_curve(columns["step"], columns["loss"])
-                self._post(
-                    RunChanged(
-                        Snapshot(
-                            run=self.run,
-                            status=status,
-                            config=config,
-                            steps=raw_x,
-                            losses=raw_y,
-                            smooth_steps=smooth_x,
-                            smooth_losses=smooth_y,
-                            last={n: float(c[-1]) for n, c in columns.items() if len(c)},
-                            grid=self._grid,
-                            grid_step=self._grid_step,
-                            checkpoints=checkpoints,
-                            log=_tail(self.run.log_path),
-                        )
-                    )
-                )
-            self._ended.wait(INTERVAL)
+            if self._state is None or not state.says_the_same(self._state):
+                self._state = state
+                if self.snapshots.put(state):
+                    self._post(RunChanged(self.run))
+            if self._metrics.behind:
+                self._ended.wait(_BREATH)
+            else:
+                self._wake.wait(INTERVAL)
 
-    def _read_grid(self) -> None:
-        newest = max(self.run.samples_path.glob("step-*.png"), default=None)
-        if newest is None:
-            return
-        step = int(newest.stem.removeprefix("step-"))
-        if step != self._grid_step:
-            self._grid, _ = read_png(newest)
-            self._grid_step = step
+    def _look(self) -> Snapshot:
+        run, before = self.run, self._state
+        same = self._unchanged
+        if before is None:
+            before = Snapshot(run, Status(), run.config_values())
+        self._metrics.poll(_SLICE)
+        # A trainer that is gone leaves its last word behind; only its lock tells.
+        lives = before.status.state in ("running", "paused")
+        status = before.status
+        if not same(run.path / "status.json") or lives or self._state is None:
+            status = run.status()
+        checkpoints, held_out = before.checkpoints, before.held_out
+        if not same(run.checkpoints_path):
+            found = list_checkpoints(run)
+            checkpoints = tuple(each.step for each in found)
+            held_out = self._read_held_out(found)
+        previews = before.previews
+        if not same(run.samples_path):
+            previews = _if_new(list_previews(run), previews)
+        return Snapshot(
+            run=run,
+            status=status,
+            config=before.config,
+            curves=self._metrics.curves,
+            previews=previews,
+            grid=self._grid(previews),
+            checkpoints=checkpoints,
+            held_out=held_out,
+            scores=before.scores if same(run.path / "evaluations") else list_scores(run),
+            log=before.log if same(run.log_path) else _tail(run.log_path),
+        )
+
+    def _grid(self, previews: Previews) -> Grid | None:
+        wanted = self._wanted
+        if wanted is None or wanted not in previews.ema:
+            wanted = previews.ema[-1] if previews.ema else None
+        if wanted is None:
+            return None
+        kept = self._grids.get(wanted)
+        # The raw weights' picture comes a moment after the other; a preview by key replaces both.
+        files = [preview_path(self.run, wanted, weights) for weights in _WEIGHTS]
+        same = [self._unchanged(file) for file in files]
+        if kept is None or not all(same):
+            kept = self._grids[wanted] = Grid(wanted, *(_read(file) for file in files))
+            while len(self._grids) > _GRIDS_KEPT:
+                del self._grids[next(step for step in self._grids if step != wanted)]
+        return kept
+
+    def _read_held_out(self, found: list[Checkpoint]) -> tuple[tuple[int, float], ...]:
+        """Each checkpoint's own word, read once."""
+        read = {}
+        for each in found:
+            try:
+                key = (each.step, each.path.stat().st_mtime_ns)
+                loss = self._held_out[key] if key in self._held_out else _eval_loss(each)
+            except (OSError, EngineError):
+                continue  # just pruned
+            read[key] = loss
+        self._held_out = read
+        return tuple((step, loss) for (step, _), loss in read.items() if loss is not None)
+
+
+_WEIGHTS: tuple[Weights, Weights] = ("ema", "raw")
+
+
+def _if_new(new: Previews, old: Previews) -> Previews:
+    return old if new == old else new
+
+
+def _eval_loss(checkpoint: Checkpoint) -> float | None:
+    loss = checkpoint.state().get("eval_loss")
+    return float(loss) if isinstance(loss, int | float) else None
+
+
+def _read(path: Path) -> Pixels | None:
+    try:
+        return read_png(path)[0]
+    except EngineError:
+        return None
 
 
 def _tail(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 32_768))
-            return tuple(file.read().decode(errors="replace").splitlines()[-_LOG_LINES:])
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LOG_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return ()
+    return tuple(lines[1 if size > _LOG_BYTES else 0 :][-_LOG_LINES:])

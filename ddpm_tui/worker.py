@@ -10,7 +10,8 @@ from __future__ import annotations
 import queue
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -21,6 +22,8 @@ from engine.errors import EngineError
 from engine.runs.folder import Run
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from engine.events import Event
     from engine.images import Pixels
     from engine.train import Trainer
@@ -52,15 +55,46 @@ class Mailbox(Generic[T]):
             return value
 
 
-@dataclass(frozen=True)
+@contextmanager
+def sparing_the_training(training: TrainingThread | None) -> Iterator[None]:
+    """Inside, torch uses one core in this thread while a run is trained here, else all of them.
+
+    Two threads that each keep all cores busy take turns at waiting for each other, and both are
+    slower than with fewer. Of torch's CPU threads each Python thread has its own number; the
+    training's stays as it is.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if training is None or not training.alive or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, eq=False)
 class PreviewPicture:
-    """A frame of the grid that is being painted: uint8 (N, C, H, W)."""
+    """A frame of the grid that is being painted; the training only lays it down.
+
+    Attributes:
+        x: float32 (N, C, H, W) in [−1, 1], on the device.
+    """
 
     step: int
     t: int
     index: int
     num_steps: int
-    pixels: Pixels
+    x: Tensor
+
+    def pixels(self) -> Pixels:
+        """uint8 (N, C, H, W); waits for the device, so not for the UI thread."""
+        from engine.data.range import to_uint8
+
+        return to_uint8(self.x).cpu().numpy()
 
 
 class TrainingNews(Message):
@@ -176,22 +210,19 @@ class TrainingThread:
             events.close()
 
     def _publish(self, event: Event) -> None:
-        from engine.data.range import to_uint8
         from engine.events import PreviewFrame, Stepped
 
         if isinstance(event, Stepped):
             return
         if isinstance(event, PreviewFrame):
-            reverse = event.reverse
-            picture = PreviewPicture(
-                event.step,
-                reverse.t,
-                reverse.index,
-                reverse.num_steps,
-                to_uint8(reverse.prev_sample).cpu().numpy(),
-            )
-            if self.frames.put(picture):
-                self._post(TrainingFrame())
+            # Painted with the raw weights it comes from the folder, when it is finished.
+            if event.weights == "ema":
+                reverse = event.reverse
+                picture = PreviewPicture(
+                    event.step, reverse.t, reverse.index, reverse.num_steps, reverse.prev_sample
+                )
+                if self.frames.put(picture):
+                    self._post(TrainingFrame())
             return
         self._post(TrainingNews(self.run, event))
 

@@ -168,6 +168,9 @@ class TrainingConfig(Section):
     compile: bool = Field(False, description="torch.compile the network; pays on long GPU runs")
     log_every: int = Field(5, ge=1, description="steps between rows of metrics")
     preview_every: int = Field(100, ge=0, description="steps between sample grids; 0 is off")
+    preview_raw: bool = Field(
+        True, description="each sample grid also by the raw weights, to set beside the EMA's"
+    )
     checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(3, ge=1, description="newest checkpoints kept, besides the best")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from engine.reverse import ReverseStep
+
+Weights = Literal["ema", "raw"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Logged:
             skipped.
         grad_norm: of the last step, before clipping; None where it is not finite.
         skipped: steps since the last row whose loss or gradients were not finite.
+        loss_by_t: the mean error of the prediction since the last row in even stretches of
+            0 … T − 1, the least noisy first, before any weight; None where no t was drawn.
     """
 
     step: int
@@ -46,6 +50,7 @@ class Logged:
     images_per_second: float
     elapsed: float
     skipped: int = 0
+    loss_by_t: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,11 @@ class Notice:
 
 @dataclass(frozen=True)
 class PreviewFrame:
-    """A step of the reverse process that paints the preview grid."""
+    """A step of the reverse process that paints the preview grid, with the EMA or raw weights."""
 
     step: int
     reverse: ReverseStep
+    weights: Weights = "ema"
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class PreviewSaved:
 
     step: int
     path: Path
+    weights: Weights = "ema"
 
 
 @dataclass(frozen=True)

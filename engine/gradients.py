@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from engine.batches import Batch
 from engine.config import RunConfig
 from engine.device import autocast, is_out_of_memory, no_memory
-from engine.diffusion import per_sample_loss, q_sample
+from engine.diffusion import min_snr_weight, per_sample_loss, q_sample
 from engine.rng import derive_seed
 from engine.schedule import NoiseSchedule
+from engine.timesteps import LossByTimestep
 
 
 class Gradients:
@@ -31,6 +32,7 @@ class Gradients:
     Attributes:
         network: what training calls: the model, or the model compiled.
         pieces: in how many a batch goes through the network.
+        by_t: the losses of the batches added, by timestep.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Gradients:
         self._backward, self._say = backward, say
         self._compile = config.training.compile
         self.network = self._compiled()
+        self.by_t = LossByTimestep(schedule.num_train_timesteps, self.device)
+        self._latest = torch.empty(0, device=self.device)
 
     def losses(self, network: Callable[..., Tensor], batch: Batch) -> Tensor:
         """float32 (N,): the loss of each image."""
@@ -71,7 +75,9 @@ class Gradients:
         """The mean loss of a batch or of a piece of one, ready for `backward`."""
         self.model.train()
         with self._dropout_of(batch):
-            return self.losses(self.network, batch).mean()
+            losses = self.losses(self.network, batch)
+        self._latest = losses.detach()
+        return losses.mean()
 
     def add(self, batch: Batch) -> Tensor:
         """The mean loss of a batch; its gradients are in the weights.
@@ -95,11 +101,22 @@ class Gradients:
 
     def _add_pieces(self, batch: Batch) -> Tensor:
         total = torch.zeros((), device=self.device)
+        parts = []
         for piece in batch.pieces(self.pieces):
             loss = self.loss(piece) * (len(piece) / len(batch))
             self._backward(loss)
             total += loss.detach()
+            parts.append(self._latest)
+        # Only now: a batch that failed half-way is done again.
+        self.by_t.add(batch.t, self._unweighted(torch.cat(parts), batch.t))
         return total
+
+    def _unweighted(self, losses: Tensor, t: Tensor) -> Tensor:
+        gamma = self.config.training.snr_gamma
+        if not gamma:
+            return losses
+        prediction = self.config.diffusion.prediction_type
+        return losses / min_snr_weight(self.schedule, prediction, t, gamma).to(losses.dtype)
 
     def _use_smaller_pieces(self, batch_size: int) -> None:
         if self.pieces >= batch_size:

@@ -64,6 +64,7 @@ class Tally:
         steps: how many there were.
         skipped: those whose loss or gradients were not finite.
         skipped_in_a_row: how many of the very last were skipped, earlier tallies included.
+        beside: the values of the tensor that was read back with them.
     """
 
     loss: float | None
@@ -71,6 +72,7 @@ class Tally:
     steps: int
     skipped: int
     skipped_in_a_row: int
+    beside: tuple[float, ...] = ()
 
 
 class Optimization:
@@ -161,16 +163,17 @@ class Optimization:
             torch._foreach_mul_(moves, (1 - decay) * (1 - self._skip))
             torch._foreach_add_(self._averages, moves)
 
-    def tally(self) -> Tally:
-        """Read the figures of the last steps back; the only wait for the device."""
+    def tally(self, beside: Tensor) -> Tally:
+        """Read the figures of the last steps back, and `beside`; the only wait for the device."""
         skips = torch.stack(self._skips)
         taken = torch.stack(self._losses).masked_fill(skips.bool(), math.nan)
-        loss, norm, skipped, in_a_row = torch.stack(
-            [taken.nanmean(), self._grad_norm, skips.sum(), self._in_a_row]
-        ).tolist()
+        figures = torch.stack([taken.nanmean(), self._grad_norm, skips.sum(), self._in_a_row])
+        loss, norm, skipped, in_a_row, *others = torch.cat([figures, beside]).tolist()
         steps = len(self._losses)
         self._losses, self._skips = [], []
-        return Tally(_finite(loss), _finite(norm), steps, int(skipped), int(in_a_row))
+        return Tally(
+            _finite(loss), _finite(norm), steps, int(skipped), int(in_a_row), tuple(others)
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimizer's state by parameter and name, for a checkpoint."""

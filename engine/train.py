@@ -43,6 +43,7 @@ from engine.events import (
     PreviewSaved,
     Started,
     Stepped,
+    Weights,
 )
 from engine.gradients import Gradients
 from engine.images import write_png
@@ -52,8 +53,10 @@ from engine.rng import generator
 from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
 from engine.runs.metrics import append_row, drop_rows_after
+from engine.runs.previews import preview_path
 from engine.sampling import draw_samples, make_denoiser
 from engine.schedule import NoiseSchedule
+from engine.timesteps import means
 
 _EVAL_IMAGES = 512
 _EVAL_BATCH = 128
@@ -260,7 +263,7 @@ class Trainer:
     def log(self) -> Logged:
         """Read the losses back (the only wait for the device), append a row, update the status."""
         started = time.perf_counter()
-        tally = self.optimization.tally()
+        tally = self.optimization.tally(self.gradients.by_t.take())
         self._train_seconds += time.perf_counter() - started
         images = (self.step - self._logged_at) * self.config.data.batch_size
         logged = Logged(
@@ -271,6 +274,7 @@ class Trainer:
             images_per_second=images / max(self._train_seconds, 1e-9),
             elapsed=self._clock(),
             skipped=tally.skipped,
+            loss_by_t=means(tally.beside),
         )
         self._skipped_in_a_row = tally.skipped_in_a_row
         self._train_seconds, self._logged_at = 0.0, self.step
@@ -313,16 +317,20 @@ class Trainer:
     # --- What is measured and kept -------------------------------------------------------------
 
     def preview(self) -> Iterator[Event]:
-        """Paint the preview grid with the EMA weights, from the same noise every time.
+        """Paint the preview grid, from the same noise every time: with the EMA weights, and with
+        the raw ones too where the config asks for it and there is an EMA to compare.
 
-        Yields every step of the reverse process, then the path of the finished grid.
+        Yields every step of the reverse process, then the path of the finished grid; for each.
         """
-        preview = self.config.preview
-        shape = self.dataset.image_shape
-        self.ema.eval()
+        yield from self._paint(self.ema, "ema")
+        if self.config.training.preview_raw and self.ema is not self.model:
+            yield from self._paint(self.model, "raw")
 
+    def _paint(self, model: nn.Module, weights: Weights) -> Iterator[Event]:
+        preview = self.config.preview
+        model.eval()
         denoiser = make_denoiser(
-            self.ema,
+            model,
             self.dataset.class_names,
             preview,
             range(preview.num),
@@ -338,14 +346,19 @@ class Trainer:
             self.config.diffusion.prediction_type,
             self.config.seed,
             range(preview.num),
-            shape,
+            self.dataset.image_shape,
         ):
-            yield PreviewFrame(self.step, reverse)
+            yield PreviewFrame(self.step, reverse, weights)
         assert reverse is not None
-        path = self.run.samples_path / f"step-{self.step:08d}.png"
-        about = {"step": self.step, "seed": self.config.seed, **preview.model_dump()}
+        path = preview_path(self.run, self.step, weights)
+        about = {
+            "step": self.step,
+            "seed": self.config.seed,
+            "weights": weights,
+            **preview.model_dump(),
+        }
         write_png(path, to_uint8(reverse.prev_sample).cpu().numpy(), about=about)
-        yield PreviewSaved(self.step, path)
+        yield PreviewSaved(self.step, path, weights)
 
     @torch.no_grad()
     def evaluate(self) -> float:
@@ -467,6 +480,7 @@ class Trainer:
         self._restore()
         self.rollbacks, self.elapsed = rollbacks, elapsed
         self._train_seconds, self._logged_at = 0.0, self.step
+        self.gradients.by_t.clear()
         drop_rows_after(self.run.metrics_path, self.step)
         self._notice(
             f"the loss is not finite at step {lost_at:,}: back to step {self.step:,}, at "

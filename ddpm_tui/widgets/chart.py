@@ -41,6 +41,7 @@ class Series:
     Args:
         color: a colour of the theme ("primary", "accent", "warning" …) or any CSS colour.
         dim: blend the colour into the background, for raw data behind a smoothed curve.
+        marks: points without a line between them, for what is measured now and then.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Series:
     y: NDArray[Any]
     color: str = "primary"
     dim: bool = False
+    marks: bool = False
 
 
 # --- Data --------------------------------------------------------------------------------------
@@ -215,6 +217,7 @@ _RUNS = re.compile(r" +|[^ ]+")
 _BRAILLE, _BLOCKS = "braille", "hd"
 # Without colour, curves differ by their glyphs.
 _GLYPHS = (_BRAILLE, "*", "+", "o", "x", "#")
+_MARK = "◆"
 
 
 # Beyond these, differences and powers of ten leave the range of floats.
@@ -328,7 +331,9 @@ def _plot(
         if gap.all():
             continue
         marker = plotext.marker(glyph, pixel=plotext.pixel(_FIRST_SERIES + index))
-        signal = figure.signal(x[~gap].tolist(), y[~gap].tolist(), marker=marker).lines()
+        signal = figure.signal(x[~gap].tolist(), y[~gap].tolist(), marker=marker)
+        if glyph != _MARK:
+            signal = signal.lines()
         for start in np.flatnonzero(gap[:-1] & ~gap[1:]) + 1:
             signal.line(int(start - gap[:start].sum()), False)
         figure.draw(signal)
@@ -502,9 +507,9 @@ class LineChart(Widget):
     def _glyphs(self) -> list[str]:
         """The glyph of each series."""
         if mode_of(self.app) is not ColorMode.NONE:
-            return [_BLOCKS if series.dim else _BRAILLE for series in self._series]
+            return [_MARK if s.marks else _BLOCKS if s.dim else _BRAILLE for s in self._series]
         bright = itertools.cycle(_GLYPHS)
-        return ["." if series.dim else next(bright) for series in self._series]
+        return [_MARK if s.marks else "." if s.dim else next(bright) for s in self._series]
 
     def _styles(self, base: Style) -> dict[int, Style]:
         """A style for each of the colours that `_plot` paints in."""

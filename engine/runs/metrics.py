@@ -5,21 +5,31 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.runs import io
 
 _POLL_BYTES = 1 << 20
 _COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed", "skipped")
+# A row has the loss by timestep in this many even stretches of 0 … T − 1.
+TIMESTEP_BUCKETS = 16
+
+Value = float | None | Sequence[float | None]
 
 
-def append_row(path: Path, row: Mapping[str, float | None]) -> None:
+def append_row(path: Path, row: Mapping[str, Value]) -> None:
     """Append one row. Non-finite numbers become null: JSON has none."""
     clean = {
-        key: value if value is None or math.isfinite(value) else None for key, value in row.items()
+        key: [_finite(each) for each in value] if isinstance(value, Sequence) else _finite(value)
+        for key, value in row.items()
     }
     io.append_line(path, json.dumps(clean, separators=(",", ":")))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def drop_rows_after(path: Path, step: int) -> None:
@@ -28,13 +38,16 @@ def drop_rows_after(path: Path, step: int) -> None:
         return
     metrics = path.read_bytes().splitlines(keepends=True)
     kept = [
-        line for line in metrics if (row := _parse(line)) is not None and (row["step"] or 0) <= step
+        line
+        for line in metrics
+        if (row := parse_row(line)) is not None and (row["step"] or 0) <= step
     ]
     if len(kept) < len(metrics):
         io.write_atomic(path, b"".join(kept))
 
 
-def _parse(line: bytes) -> dict[str, float | None] | None:
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """A line as a row; None for what is no row, or no whole line."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -46,7 +59,7 @@ def _parse(line: bytes) -> dict[str, float | None] | None:
     return row
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
     """A number of a row; NaN for anything else, and for an integer that no float can hold."""
     try:
         return float(value) if isinstance(value, int | float) else math.nan
@@ -100,12 +113,12 @@ class Metrics:
         end = chunk.rfind(b"\n") + 1
         self._offset += end
         for line in chunk[:end].splitlines(keepends=True):
-            row = _parse(line)
+            row = parse_row(line)
             if row is None:
                 continue
             changed = True
             for name, column in self.columns.items():
-                column.append(_number(row.get(name)))
+                column.append(number(row.get(name)))
         return changed
 
     def read_all(self) -> Metrics:
@@ -129,5 +142,5 @@ def tail_losses(path: Path, max_rows: int = 64, max_bytes: int = 1 << 18) -> lis
     if size > max_bytes:
         lines = lines[1:]
     stride = max(1, -(-len(lines) // max_rows))
-    rows = (_parse(line) for line in lines[::stride])
-    return [_number(row.get("loss")) for row in rows if row is not None]
+    rows = (parse_row(line) for line in lines[::stride])
+    return [number(row.get("loss")) for row in rows if row is not None]

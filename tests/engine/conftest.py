@@ -39,6 +39,7 @@ TINY: dict[str, dict[str, Any]] = {
         "precision": "fp32",
         "log_every": 2,
         "preview_every": 0,
+        "preview_raw": False,
         "checkpoint_every": 100,
     },
     "sampling": {"num": 4, "sampler": "ddpm", "num_inference_steps": 50},

@@ -28,6 +28,7 @@ from engine.images import read_png
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, create_run
 from engine.runs.metrics import Metrics
+from engine.runs.previews import Previews, list_previews
 from engine.train import Trainer, ema_decay, learning_rate
 
 
@@ -641,3 +642,35 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(new_ru
     with pytest.raises(DeviceError, match=device):
         Trainer(run, device=device)
     assert run.status() == before
+
+
+# --- previews by the raw weights ---
+
+
+def test_a_preview_is_painted_by_the_raw_weights_too(new_run) -> None:
+    run = new_run(training={"preview_every": 6, "preview_raw": True})
+    saved = [event for event in train(run) if isinstance(event, PreviewSaved)]
+    assert [(event.step, event.weights) for event in saved] == [
+        *((0, "ema"), (0, "raw")),
+        *((6, "ema"), (6, "raw")),
+    ]
+    assert list_previews(run) == Previews((0, 6), (0, 6))
+    pictures = {event.weights: read_png(event.path)[0] for event in saved[-2:]}
+    assert (pictures["ema"] != pictures["raw"]).any()
+    first = [read_png(event.path)[0] for event in saved[:2]]
+    assert (first[0] == first[1]).all(), "before the first step both weights are the same"
+
+
+def test_without_an_average_there_is_nothing_to_set_beside(new_run) -> None:
+    run = new_run(training={"preview_every": 6, "preview_raw": True, "ema_decay": 0.0})
+    train(run)
+    assert list_previews(run) == Previews((0, 6), ())
+
+
+def test_raw_previews_change_nothing_of_what_is_trained(new_run) -> None:
+    one, other = (
+        new_run(training={"preview_every": 2, "preview_raw": raw}) for raw in (True, False)
+    )
+    train(one)
+    train(other)
+    assert_equal(tensors(one, 6), tensors(other, 6))

@@ -21,7 +21,8 @@ from engine.errors import DeviceError, RunError
 from engine.events import CheckpointSaved, Event, Finished, Logged, Notice, Started, Stepped
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, create_run
-from engine.runs.metrics import Metrics
+from engine.runs.metrics import TIMESTEP_BUCKETS, Metrics
+from engine.timesteps import LossByTimestep, means
 from engine.train import Trainer, learning_rate
 
 CPU = torch.device("cpu")
@@ -629,3 +630,58 @@ def test_a_compiled_network_learns_the_same_and_is_saved_under_plain_names(new_r
     assert notices(events) == []
     assert losses(events) == pytest.approx(losses(expected), rel=1e-3)
     assert saved(run, 6).keys() == saved(plain, 6).keys()
+
+
+# --- the loss by timestep ---
+
+
+def by_hand(config, steps: range, trainer: Trainer) -> list[list[float]]:
+    """What the untrained network gets at the t of these steps, by stretch of t."""
+    found: list[list[float]] = [[] for _ in range(TIMESTEP_BUCKETS)]
+    for step in steps:
+        batch = trainer.draw_batch(step)
+        losses = trainer.gradients.losses(trainer.model, batch).tolist()
+        for t, loss in zip(batch.t.tolist(), losses, strict=True):
+            bucket = t * TIMESTEP_BUCKETS // config.diffusion.num_train_timesteps
+            found[bucket].append(loss)
+    return found
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_row_tells_the_loss_of_each_stretch_of_t(new_run, pieces: int) -> None:
+    training = {"steps": 4, "lr": 1e-30, "gradient_accumulation_steps": pieces}
+    run = new_run(training=training)
+    expected = by_hand(run.config(), range(2), Trainer(new_run(training=training), device="cpu"))
+    rows = [event for event in Trainer(run, device="cpu") if isinstance(event, Logged)]
+    assert len(rows[0].loss_by_t) == TIMESTEP_BUCKETS
+    assert any(expected)
+    assert not all(expected)
+    for told, losses in zip(rows[0].loss_by_t, expected, strict=True):
+        if losses:
+            assert told == pytest.approx(sum(losses) / len(losses), rel=1e-3)
+        else:
+            assert told is None
+    written = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
+    assert written[1]["loss_by_t"] == list(rows[1].loss_by_t)
+
+
+def test_a_weight_of_the_loss_does_not_hide_the_error_at_a_timestep(new_run) -> None:
+    training = {"steps": 2, "lr": 1e-30}
+    plain = new_run(training=training)
+    weighted = new_run(training={**training, "snr_gamma": 0.01})
+    one, other = (
+        next(event for event in Trainer(run, device="cpu") if isinstance(event, Logged))
+        for run in (plain, weighted)
+    )
+    assert other.loss < one.loss / 2
+    told = [(a, b) for a, b in zip(one.loss_by_t, other.loss_by_t, strict=True) if a is not None]
+    assert told
+    for a, b in told:
+        assert a == pytest.approx(b, rel=2e-3)
+
+
+def test_a_loss_that_is_not_finite_leaves_the_other_timesteps_their_figures() -> None:
+    total = LossByTimestep(160, torch.device("cpu"))
+    total.add(torch.tensor([5, 15, 15]), torch.tensor([1.0, math.nan, 3.0]))
+    assert means(total.take().tolist())[:3] == (1.0, 3.0, None)
+    assert set(means(total.take().tolist())) == {None}, "what was taken is gone"

@@ -1,0 +1,188 @@
+"""The chart of the Train view: a column of the metrics, zoomed, with a cursor that tells values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from textual.events import Resize
+
+from ddpm_tui.feed import Snapshot
+from ddpm_tui.views.train.titles import entitle
+from ddpm_tui.widgets.chart import LineChart, Series
+from engine.runs.curves import Curve
+
+# What the chart can show: column, title, format of its values.
+SHOWN: tuple[tuple[str, str, str], ...] = (
+    ("loss", "loss", ".4f"),
+    ("grad_norm", "gradient norm", ".3f"),
+    ("lr", "learning rate", ".3g"),
+    ("images_per_second", "images/s", ",.0f"),
+    ("skipped", "skipped steps", ",.0f"),
+)
+_DEEPEST = 14
+
+
+class CurveChart(LineChart):
+    """One column of the metrics.
+
+    The zoom halves what is shown: the newest steps, or those around the cursor.
+    """
+
+    can_focus = True
+    DEFAULT_CSS: ClassVar[str] = "CurveChart:focus { border-title-style: bold; }"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._snapshot: Snapshot | None = None
+        self._column = 0
+        self._zoom = 0
+        self._at: float | None = None
+        self._curve: Curve | None = None
+        self._wide = 0
+
+    def show_run(self, snapshot: Snapshot | None) -> None:
+        """Draw what a snapshot says; None is nothing yet, of another run."""
+        if snapshot is None:
+            self._zoom, self._at = 0, None
+        self._snapshot = snapshot
+        self._show()
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The steps that are shown."""
+        known = self._snapshot.curves.steps if self._snapshot else None
+        first, last = known or (0.0, 0.0)
+        width = (last - first) / 2**self._zoom
+        if self._zoom == 0:
+            return first, last
+        middle = last if self._at is None else self._at
+        start = min(max(middle - width / 2, first), last - width)
+        return start, start + width
+
+    def cycle(self) -> None:
+        """The next column."""
+        self._column = (self._column + 1) % len(SHOWN)
+        self._show()
+
+    def zoom_in(self, times: int) -> None:
+        """Halve what is shown, or double it."""
+        self._zoom = min(max(self._zoom + times, 0), _DEEPEST)
+        self._show()
+
+    def move(self, columns: int) -> None:
+        """Move the cursor by columns of the chart; at first it appears on the newest point."""
+        curve = self._curve
+        if curve is None or not len(curve.x):
+            return
+        if self._at is None:
+            self._at = float(curve.x[-1])
+        else:
+            index = int(np.searchsorted(curve.x, self._at))
+            step = max(1, round(len(curve.x) / max(self.content_size.width - 8, 1)))
+            index = min(max(index + columns * step, 0), len(curve.x) - 1)
+            self._at = float(curve.x[index])
+        self._show()
+
+    def jump(self, to_end: bool) -> None:
+        """The cursor at the first point shown, or none, so that the newest is followed."""
+        curve = self._curve
+        if curve is not None and len(curve.x):
+            self._at = None if to_end else float(curve.x[0])
+            self._show()
+
+    @property
+    def has_cursor(self) -> bool:
+        return self._at is not None
+
+    def on_resize(self, event: Resize) -> None:
+        super().on_resize(event)
+        if self.content_size.width != self._wide:
+            self._show()
+
+    def watch_log_y(self) -> None:
+        super().watch_log_y()
+        self._tell()
+
+    def _show(self) -> None:
+        snapshot = self._snapshot
+        self._wide = self.content_size.width
+        if snapshot is None or not snapshot.curves.rows:
+            self._curve = None
+            self.cursor = None
+            self.set_series([])
+            self._tell()
+            return
+        column = SHOWN[self._column][0]
+        first, last = self.span
+        curve = snapshot.curves.window(column, first, last, points=max(2 * self._wide, 100))
+        self._curve = curve
+        x, y = curve.raw()
+        series = [
+            Series("each step", x, y, "primary", dim=True),
+            Series("smoothed", curve.x, curve.smooth, "primary"),
+        ]
+        if column == "loss":
+            series += self._marks(snapshot, curve, first, last)
+        self.cursor = self._at
+        self.set_series(series)
+        self._tell()
+
+    def _marks(self, snapshot: Snapshot, curve: Curve, first: float, last: float) -> list[Series]:
+        """Held-out losses at the checkpoints; evaluations, at their step on the smoothed curve."""
+        marks = []
+        held_out = [(s, loss) for s, loss in snapshot.held_out if first <= s <= last]
+        if held_out:
+            x, y = np.array(held_out, dtype=np.float64).T
+            marks.append(Series("held-out", x, y, "accent", marks=True))
+        steps = sorted({s.step for s in snapshot.scores if first <= s.step <= last})
+        if steps:
+            at = np.searchsorted(curve.x, steps).clip(max=len(curve.x) - 1)
+            marks.append(
+                Series(
+                    "evaluated",
+                    np.array(steps, dtype=np.float64),
+                    curve.smooth[at],
+                    "success",
+                    marks=True,
+                )
+            )
+        return marks
+
+    def _tell(self) -> None:
+        """In the title: what is shown, or the values at the cursor."""
+        _, title, _ = SHOWN[self._column]
+        parts = [title]
+        if values := self._values():
+            parts.append(values)
+        elif self._zoom and self._snapshot:
+            first, last = self.span
+            parts.append(f"last {last - first:,.0f} steps")
+        if self.log_y and not values:
+            parts.append("log")
+        entitle(self, " · ".join(parts))
+
+    def _values(self) -> str:
+        curve = self._curve
+        if self._at is None or curve is None or self._snapshot is None or not len(curve.x):
+            return ""
+        index = min(int(np.searchsorted(curve.x, self._at)), len(curve.x) - 1)
+        form = SHOWN[self._column][2]
+        low, high, smooth = curve.low[index], curve.high[index], curve.smooth[index]
+        if not math.isfinite(low):
+            value = "not finite"
+        elif low == high:
+            value = f"{low:{form}}"
+        else:
+            value = f"{low:{form}} … {high:{form}}"
+        parts = [f"step {curve.x[index]:,.0f}: {value}"]
+        if math.isfinite(smooth):
+            parts.append(f"smoothed {smooth:{form}}")
+        start = curve.x[index - 1] if index else -math.inf
+        parts += [
+            f"Fréchet {score.frechet:.3g}"
+            for score in self._snapshot.scores
+            if start < score.step <= curve.x[index]
+        ]
+        return " · ".join(parts)

@@ -1,0 +1,138 @@
+"""A heat strip: rows of values over a common x axis, each value a coloured cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.events import Resize
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ddpm_tui.color import ColorMode, mode_of
+from ddpm_tui.sanitize import clean
+from ddpm_tui.widgets.pacing import Pacer
+from ddpm_tui.widgets.strips import fit, message_line, row_regions
+
+Floats = NDArray[np.float64]
+
+# Evenly bright steps from dark to light (inferno, Smith & van der Walt 2015), and the same in ink.
+_RAMP = (
+    *("#1b0c41", "#4a0c6b", "#781c6d", "#a52c60", "#cf4446", "#ed6925", "#fb9b06", "#f7d13d"),
+    "#fcffa4",
+)
+_INK = " .:-=+*%@"
+
+
+class HeatStrip(Widget):
+    """Values as colours: dark is low, light is high, nothing is a gap.
+
+    The rows are averaged where there are more than lines; the first row is at the bottom, as on a
+    chart.
+    """
+
+    DEFAULT_CSS = """
+    HeatStrip > .heat-strip--label { color: $text-muted; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"heat-strip--label"}
+
+    def __init__(
+        self, message: str = "", *, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._message = message
+        self._values: Floats = np.empty((0, 0))
+        self._labels: tuple[str, ...] = ()
+        self._range = (0.0, 0.0)
+        self._legend = ""
+        self._strips: list[Strip] = []
+        self._pacer = Pacer(self, self._draw, 4)
+
+    def show(
+        self,
+        values: Floats,
+        row_labels: Sequence[str],
+        x_range: tuple[float, float],
+        legend: str = "",
+    ) -> None:
+        """Draw values (rows, columns), NaN a gap; `x_range` is that of the columns."""
+        self._values, self._labels = values, tuple(row_labels)
+        self._range, self._legend = x_range, legend
+        self._pacer.request()
+
+    def on_resize(self, _event: Resize) -> None:
+        self._draw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._pacer.request()
+
+    def render_line(self, y: int) -> Strip:
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.visual_style.rich_style)
+
+    def _draw(self) -> None:
+        if not self.is_mounted or not self.is_on_screen:
+            return
+        strips = self._rows(*self.size)
+        changed = [
+            y for y, s in enumerate(strips) if y >= len(self._strips) or s != self._strips[y]
+        ]
+        self._strips = strips
+        if changed:
+            self.refresh(*row_regions(changed, self.size.width))
+
+    def _rows(self, width: int, height: int) -> list[Strip]:
+        base = self.visual_style.rich_style
+        label = self.get_component_rich_style("heat-strip--label")
+        margin = max((cell_len(text) for text in self._labels), default=0) + 1
+        across = width - margin
+        known = np.isfinite(self._values)
+        if not known.any() or across < 4 or height < 1:
+            return [
+                message_line(self._message, y, width, height, label, base) for y in range(height)
+            ]
+        footer = height >= 4
+        lines = min(height - footer, len(self._values))
+        cells = self._averaged(lines, across)
+        low, high = np.nanmin(cells), np.nanmax(cells)
+        level = (cells - low) / (high - low) if high > low else np.zeros(cells.shape)
+        strips = []
+        edges = np.linspace(0, len(self._values), lines + 1).astype(int)
+        for line in reversed(range(lines)):
+            text = self._labels[edges[line]] if self._labels else ""
+            segments = [Segment(f"{clean(text):>{margin - 1}} ", label)]
+            segments += [self._cell(value, base) for value in level[line]]
+            strips.append(Strip(Segment.simplify(segments)).adjust_cell_length(width, base))
+        strips += [Strip.blank(width, base)] * (height - footer - lines)
+        if footer:
+            first, last = (f"{value:,.0f}" for value in self._range)
+            legend = fit(self._legend, max(across - len(first) - len(last) - 2, 0))
+            rest = f"{first} {legend:^{max(across - len(first) - len(last) - 2, 0)}} {last}"
+            axis = [Segment(" " * margin, base), Segment(fit(rest, across), label)]
+            strips.append(Strip(axis).adjust_cell_length(width, base))
+        return [strip.adjust_cell_length(width, base) for strip in strips]
+
+    def _averaged(self, lines: int, across: int) -> Floats:
+        """(lines, across): means over rows; each column of the screen takes that in its place."""
+        values, count = self._values, np.isfinite(self._values).astype(np.float64)
+        starts = np.linspace(0, len(values), lines + 1).astype(int)[:-1]
+        total = np.add.reduceat(np.where(count > 0, values, 0.0), starts, axis=0)
+        known = np.add.reduceat(count, starts, axis=0)
+        means = np.divide(total, known, out=np.full(total.shape, np.nan), where=known > 0)
+        shown: Floats = means[:, (np.arange(across) * values.shape[1]) // across]
+        return shown
+
+    def _cell(self, level: float, base: Style) -> Segment:
+        if not np.isfinite(level):
+            return Segment(" ", base)
+        index = round(float(level) * (len(_RAMP) - 1))
+        if mode_of(self.app) is ColorMode.NONE:
+            return Segment(_INK[index], base)
+        return Segment("█", Style(color=_RAMP[index], bgcolor=base.bgcolor))
