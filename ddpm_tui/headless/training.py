@@ -105,7 +105,9 @@ def _report(event: Event, bar: Progress, as_json: bool) -> None:
             facts["eval_loss"] = event.eval_loss
             line = f"checkpoint at step {event.step:,}, held-out loss {event.eval_loss:.4f}"
         case PreviewSaved():
-            facts, line = {"event": "preview", "step": event.step, "path": str(event.path)}, ""
+            facts = {"event": "preview", "step": event.step, "path": str(event.path)}
+            facts["weights"] = event.weights
+            line = ""
         case PreviewFrame():
             bar.update(event.step, f"painting a preview, t = {event.reverse.t}")
             return

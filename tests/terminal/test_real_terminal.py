@@ -110,7 +110,7 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
         terminal.wait_for("T = 20")
         terminal.press("\r")
         terminal.wait_for("finished", 120)
-        terminal.wait_for("samples at step 12")
+        terminal.wait_for("samples · step 12")
         assert "▀" in terminal.text(), "the samples are painted in half-blocks"
         terminal.press("q")
         assert terminal.process.wait(20) == 0

@@ -12,7 +12,7 @@ from ddpm_tui.app import Workbench
 from ddpm_tui.screenshot.files import rows_of
 from ddpm_tui.views import first_run
 from ddpm_tui.views.train import TrainView
-from ddpm_tui.widgets.pixels import PixelGrid
+from ddpm_tui.views.train.pictures import GridHistory
 from engine.config import make_config
 from tests.tui.test_workbench import until
 
@@ -40,7 +40,7 @@ async def test_one_key_trains_and_pictures_move(tmp_path: Path) -> None:
         await until(lambda: "No runs yet" in str(empty.render()), pilot)
         await pilot.press("enter")
         assert isinstance(app.screen, TrainView)
-        grid = app.screen.query_one(PixelGrid)
+        grid = app.screen.query_one(GridHistory)
         painted = set()
 
         def moved() -> bool:

@@ -108,7 +108,7 @@ async def test_jump_mode_puts_a_letter_on_every_pane_and_enlarges_one(tiny_runs:
         labels = view.query("JumpLabel")
         assert len(labels) >= len(panes)
         at = {(label.region.x, label.region.y): str(label.render()).strip() for label in labels}
-        grid = view.query_one("PixelGrid")
+        grid = view.query_one("GridHistory")
         small = grid.size
         await pilot.press(at[grid.region.x, grid.region.y])
         await pilot.pause()
