@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddpm_tui.keys import app, forward, runs, sample, train
+from ddpm_tui.keys import app, forward, paint, runs, sample, train
 from ddpm_tui.keys.key import Key
 from ddpm_tui.keys.table import KeyTable
 
@@ -18,13 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["KEYS", "VIEW_TITLES", "Key", "KeyTable", "bindings", "display"]
 
-KEYS: tuple[Key, ...] = (*app.KEYS, *runs.KEYS, *train.KEYS, *sample.KEYS, *forward.KEYS)
+KEYS: tuple[Key, ...] = (
+    *app.KEYS,
+    *runs.KEYS,
+    *train.KEYS,
+    *sample.KEYS,
+    *paint.KEYS,
+    *forward.KEYS,
+)
 
 VIEW_TITLES = {
     "app": "Everywhere",
     "runs": "Runs",
     "train": "Train",
     "sample": "Sample",
+    "paint": "Painting a mask",
     "forward": "Forward",
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +19,16 @@ from typer.testing import CliRunner
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.cli import app as cli
-from ddpm_tui.trajectory import Trajectory
-from ddpm_tui.views.sample import Readout, SampleView
-from ddpm_tui.views.sampling_settings import RANGES, SAMPLERS, RunOffer, SampleSettings
+from ddpm_tui.views.sample import SampleView
+from ddpm_tui.views.sample.readout import Readout
+from ddpm_tui.views.sample.recording import Recording
+from ddpm_tui.views.sample.settings import RANGES, SAMPLERS, RunOffer, SampleSettings
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.pixels import PixelGrid
 from ddpm_tui.widgets.timeline import Timeline
 from engine.config import SamplingConfig, make_config, override_sampling
 from engine.errors import ConfigError
 from engine.images import read_png
-from engine.reverse import ReverseStep
 from engine.runs.folder import Run, create_run
 
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
@@ -66,14 +65,13 @@ def message(app: Workbench) -> str:
     return app.screen.query_one("#x_t", PixelGrid)._message
 
 
-def trajectory(app: Workbench) -> Trajectory | None:
-    drawn = view(app)._drawn
-    return drawn.trajectory if drawn else None
+def trajectory(app: Workbench) -> Recording | None:
+    return view(app)._recording
 
 
 def done(app: Workbench) -> bool:
     kept = trajectory(app)
-    return kept is not None and kept.complete and not view(app)._drawing
+    return kept is not None and kept.complete
 
 
 async def open_view(pilot: Pilot[None]) -> None:
@@ -160,9 +158,9 @@ async def test_scrubbing_shows_the_stored_steps(tiny_runs: Path) -> None:
         assert "paused" in readout(app)
         kept = trajectory(app)
         assert kept is not None
-        mean, _ = kept.moments(0)
+        mean = kept.statistics(0).mean
         assert f"mean {mean:+.2f}".replace("-", "−") in readout(app)
-        assert f"noise √(1−ᾱ_t) {kept.noise_levels[0]:.3f}" in readout(app)
+        assert f"noise √(1−ᾱ_t) {kept.lanes[0].noise_levels[0]:.3f}" in readout(app)
         grid = app.screen.query_one("#x_t", PixelGrid)
         await until(lambda: (shown(grid) == kept.frame(0, "x_t")[:, 0]).all(), pilot)
 
@@ -199,7 +197,7 @@ async def test_a_wide_screen_shows_all_three(tiny_runs: Path) -> None:
         await until(lambda: sum(p.display for p in app.screen.query(PixelGrid)) == 1, pilot)
 
 
-async def test_pausing_stops_the_playhead_and_not_the_drawing(tiny_runs: Path) -> None:
+async def test_pausing_stops_the_reverse_process_itself(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40)) as pilot:
         await open_view(pilot)
@@ -208,11 +206,18 @@ async def test_pausing_stops_the_playhead_and_not_the_drawing(tiny_runs: Path) -
         await until(lambda: trajectory(app) is not None and readout(app) != "", pilot)
         await pilot.press("space")
         at = app.screen.query_one(Timeline).position
-        await until(lambda: done(app), pilot)
-        await pilot.pause(1.2)
+        await pilot.pause(0.3)
+        kept = trajectory(app)
+        assert kept is not None
+        taken = len(kept)
+        await pilot.pause(0.7)
+        assert len(kept) == taken < 10, "nobody looks further, so nothing is computed"
         assert app.screen.query_one(Timeline).position == at < 5
         assert "paused" in readout(app) and "1 steps/s" in readout(app)
-        assert app.screen.query_one(Timeline).drawn == 21
+        for _ in range(taken - at):
+            await pilot.press("right")  # beyond what is there: one more step is taken
+        await until(lambda: len(kept) == taken + 1, pilot)
+        await until(lambda: readout(app).startswith(f"step {taken + 1:>2}/20"), pilot)
         await pilot.press("space")
         assert "playing" in readout(app)
         await pilot.press(*["plus"] * 9)
@@ -235,54 +240,31 @@ async def test_an_idle_screen_does_not_tick(tiny_runs: Path) -> None:
         assert not sample._timer._active.is_set()
 
 
-async def test_escape_stops_the_drawing_and_keeps_what_there_is(
-    tiny_runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow_down(monkeypatch)
+async def test_escape_pauses_and_what_there_is_stays(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40)) as pilot:
         await open_view(pilot)
-        await pilot.press("d")
-        await until(lambda: len(trajectory(app) or ()) >= 3, pilot)
+        await pilot.press(*["minus"] * 9, "d")
+        await until(lambda: len(trajectory(app) or ()) >= 2, pilot)
         await pilot.press("escape")
-        kept = trajectory(app)
-        assert kept is not None
-        await pilot.pause(0.5)
-        reached = len(kept)
-        await pilot.pause(0.5)
-        assert len(kept) == reached < 20
-        assert f"stopped after {reached}" in readout(app)
+        assert "paused" in readout(app)
         await pilot.press("home")
         assert readout(app).startswith("step  1/20")
         await pilot.press("w")
         assert not list((tiny_runs / "tiny" / "samples").glob("*.gif"))
 
 
-async def test_drawing_again_replaces_the_drawing_that_goes_on(
-    tiny_runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow_down(monkeypatch)
+async def test_drawing_again_replaces_the_take_that_goes_on(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40)) as pilot:
         await open_view(pilot)
-        await pilot.press("d")
-        await until(lambda: len(trajectory(app) or ()) >= 3, pilot)
+        await pilot.press(*["minus"] * 9, "d")
+        await until(lambda: len(trajectory(app) or ()) >= 2, pilot)
         first = trajectory(app)
-        await pilot.press("d")
+        await pilot.press("d", *["plus"] * 9)
         await until(lambda: trajectory(app) not in (None, first), pilot)
         await until(lambda: done(app), pilot)
         assert first is not None and not first.complete
-
-
-def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of a second a step."""
-    append = Trajectory.append
-
-    def slowly(self: Trajectory, step: ReverseStep) -> None:
-        time.sleep(0.1)
-        append(self, step)
-
-    monkeypatch.setattr(Trajectory, "append", slowly)
 
 
 async def test_coming_back_finds_everything_as_it_was(tiny_runs: Path) -> None:
@@ -412,9 +394,10 @@ async def test_pictures_are_asked_for_by_name(class_runs: Path) -> None:
         assert "sampling.guidance_scale" in str(problem.render())
         await pilot.press("backspace", "backspace", *".5", "enter")
         await until(lambda: isinstance(app.screen, SampleView) and done(app), pilot)
-        drawn = view(app)._drawn
-        assert drawn is not None
-        assert (drawn.sampling.prompt, drawn.sampling.guidance_scale) == (
+        kept = trajectory(app)
+        assert kept is not None
+        sampling = kept.recipe.sampling
+        assert (sampling.prompt, sampling.guidance_scale) == (
             "0.6 dress + 0.4 coat",
             1.5,
         )
@@ -512,7 +495,7 @@ async def test_an_unforeseen_error_ends_the_drawing_with_words(
     def no_memory(*_: object) -> None:
         raise RuntimeError("out of memory \x1b[31m")
 
-    monkeypatch.setattr(Trajectory, "append", no_memory)
+    monkeypatch.setattr(Recording, "append", no_memory)
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await open_view(pilot)
@@ -520,13 +503,13 @@ async def test_an_unforeseen_error_ends_the_drawing_with_words(
         await until(lambda: len(app._notifications) > 0, pilot)
         assert any("out of memory" in n.message for n in app._notifications)
         assert all("\x1b" not in n.message for n in app._notifications)
-        assert not view(app)._drawing
+        assert view(app)._performer is None
 
 
 async def test_more_than_fits_in_memory_is_refused(
     tiny_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ddpm_tui.views.sample._MEMORY_LIMIT", 1000)
+    monkeypatch.setattr("ddpm_tui.views.sample.recording.MEMORY_LIMIT", 1000)
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await open_view(pilot)
