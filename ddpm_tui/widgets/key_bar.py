@@ -12,6 +12,14 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
 
+# The word that stays when there is no room for all: it leads to the others.
+_KEPT = "Help"
+
+
+def _width(item: tuple[str, str, str]) -> int:
+    """Cells of a key with its word, and of the gap after it."""
+    return cell_len(item[1]) + 1 + cell_len(item[2]) + 2
+
 
 class KeyBar(Widget):
     """Key and word of every action with a label; a click is the key.
@@ -48,13 +56,17 @@ class KeyBar(Widget):
     def _parts(self) -> list[tuple[int, str, str, str]]:
         """Column, key, as shown, word of everything that fits."""
         parts, x = [], 1
-        for key, display, word in self.shown:
-            width = cell_len(display) + 1 + cell_len(word)
-            if x + width > self.size.width:
-                break
-            parts.append((x, key, display, word))
-            x += width + 2
-        return parts
+        left = sum(map(_width, self.shown)) - 2
+        kept = sum(_width(item) for item in self.shown if item[2] == _KEPT)
+        for item in self.shown:
+            key, display, word = item
+            # From here on everything fits, or else only what is kept.
+            fits = x + left <= self.size.width or word == _KEPT
+            left -= _width(item)
+            if fits or x + _width(item) + kept - 2 <= self.size.width:
+                parts.append((x, key, display, word))
+                x += _width(item)
+        return [part for part in parts if part[0] + _width(part[1:]) - 2 <= self.size.width]
 
     def render(self) -> RenderResult:
         style = str(self.get_component_rich_style("key-bar--key", partial=True))

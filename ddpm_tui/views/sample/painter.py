@@ -82,7 +82,7 @@ class MaskPainter(GoingOn, ModalScreen[Painted | None]):
     DEFAULT_CSS = """
     MaskPainter .painter { width: 100%; height: 100%; padding: 0 1; border: round $primary; }
     MaskPainter PixelGrid { height: 1fr; }
-    MaskPainter Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    MaskPainter Static { height: auto; max-height: 3; }
     """
 
     def __init__(self, picture: Pixels, copies: int = 4) -> None:

@@ -489,7 +489,7 @@ class SampleView(View):
         how = [f"x_t mean {figures.mean:+.2f} std {figures.std:.2f}", self._state(recording, index)]
         if not recording.complete:
             how.append(f"computed {min(len(recording), steps)}")
-        how.append(f"{self._playhead.speed} steps/s")
+        how += [f"{self._playhead.speed} steps/s", f"picture {self._chosen}"]
         return where, " · ".join(how).replace("-", "−")
 
     def _state(self, recording: Recording, index: int) -> str:
