@@ -130,8 +130,8 @@ def linear_ticks(low: float, high: float, most: int) -> list[float]:
 def log_ticks(low: float, high: float, most: int) -> list[float]:
     """At most `most` round numbers in [low, high], both positive, for a logarithmic axis.
 
-    Powers of ten, thinned if there are many; 1, 2, 5 or evenly spaced numbers between them if
-    there are few.
+    Powers of ten, thinned if there are many; 1, 2, 5 between them if there are few; evenly spaced
+    numbers within less than a decade, where those would be one or two.
     """
     if most < 1 or not high > low > 0:
         return []
@@ -143,7 +143,7 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     for factors in ((1, 2, 5), (1, 3), (1,)):
         ticks = [f * 10.0**k for k in range(first - 1, last + 1) for f in factors]
         ticks = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-        if 2 <= len(ticks) <= most:
+        if 2 <= len(ticks) <= most and (len(ticks) > 2 or high >= 10 * low):
             return ticks
     return linear_ticks(low, high, most)
 

@@ -133,6 +133,7 @@ def test_linear_ticks_are_few_and_inside(low, width, most) -> None:
         (0.02, 1.4, 4, ["0.03", "0.1", "0.3", "1"]),
         (3, 4, 5, ["3", "3.25", "3.5", "3.75", "4"]),
         (100, 2e6, 5, ["100", "1k", "10k", "100k", "1M"]),
+        (0.12, 0.83, 8, ["0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]),
     ],
 )
 def test_log_ticks_and_their_labels(low, high, most, expected) -> None:
