@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -112,6 +113,12 @@ class Workbench(Shell):
         if self.training is not None and self.training.alive:
             self.training.request("stop")
             self.training.join(_STOP_TIMEOUT)
+
+    def leave_terminal(self) -> None:
+        """End because the terminal is gone; what is being trained is saved. From any thread."""
+        # It may not run yet, or not any more.
+        with suppress(RuntimeError):
+            self.call_from_thread(self.exit)
 
     @work(thread=True, group="torch", exit_on_error=False)
     def _load_torch(self) -> None:

@@ -100,5 +100,8 @@ def open_workbench(
 
     own = preferences.load()
     from ddpm_tui.app import Workbench
+    from ddpm_tui.terminal.hangup import watched
 
-    Workbench(runs_dir, data_dir=data_dir, device=device, train=train, preferences=own).run()
+    app = Workbench(runs_dir, data_dir=data_dir, device=device, train=train, preferences=own)
+    with watched(app.leave_terminal, app.save_training):
+        app.run()

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import struct
 import subprocess
@@ -34,15 +35,27 @@ class Terminal:
         self.process = process
         self.received = b""
         self._master = master
+        self._closing = False
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
         self._lock = threading.Lock()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def vanish(self) -> None:
+        """The window is closed, or the link is cut."""
+        self._closing = True
+        self._reader.join()
+        os.close(self._master)
 
     def _read(self) -> None:
         # EIO is how Linux says that the program has gone.
         with contextlib.suppress(OSError):
-            while data := os.read(self._master, 65536):
+            while not self._closing:
+                if not select.select([self._master], [], [], 0.1)[0]:
+                    continue
+                if not (data := os.read(self._master, 65536)):
+                    return
                 with self._lock:
                     self.received += data
                     self._stream.feed(_KEYBOARD_MODES.sub(b"", data))
@@ -91,7 +104,8 @@ def workbench(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        os.close(master)
+        with contextlib.suppress(OSError):
+            os.close(master)
 
 
 def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path: Path) -> None:
@@ -174,3 +188,29 @@ def test_train_tui_opens_on_the_run(tmp_path: Path) -> None:
         terminal.press("q")
         assert terminal.process.wait(20) == 0
     assert b"Traceback" not in terminal.received
+
+
+@pytest.mark.parametrize("how", ["the window is closed", "kill -HUP"])
+def test_a_training_is_saved_when_the_terminal_goes_away(tmp_path: Path, how: str) -> None:
+    arguments = ("train", "--tui", "--dataset", "fashion-mnist-10k", "--model", "article")
+    small = ("--steps", "100000", "--batch-size", "4", "--num-train-timesteps", "8")
+    with workbench(tmp_path, *arguments, *small) as terminal:
+        terminal.wait_for("training run1")
+        terminal.wait_for("images/s")
+        if how == "kill -HUP":
+            terminal.process.send_signal(signal.SIGHUP)
+        else:
+            terminal.vanish()
+        terminal.process.wait(30)
+    status = json.loads((tmp_path / "runs/run1/status.json").read_text())
+    assert status["state"] == "stopped" and status["step"] > 0
+    saved = f"step-{status['step']:08d}"
+    assert (tmp_path / "runs/run1/checkpoints" / saved).is_dir()
+    assert b"Traceback" not in terminal.received
+
+
+def test_an_idle_workbench_ends_with_its_terminal(tmp_path: Path) -> None:
+    with workbench(tmp_path) as terminal:
+        terminal.wait_for("No runs yet")
+        terminal.vanish()
+        assert terminal.process.wait(10) is not None

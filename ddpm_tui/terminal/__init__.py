@@ -1,0 +1,1 @@
+"""The terminal that the workbench runs in."""
