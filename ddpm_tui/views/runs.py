@@ -23,7 +23,8 @@ from ddpm_tui.views.base import View
 from ddpm_tui.views.first_run import FirstRun
 from ddpm_tui.widgets.sparkline import sparkline
 from engine.errors import EngineError
-from engine.runs.folder import Run, list_runs, open_run, summary
+from engine.runs.folder import Run, open_run
+from engine.runs.index import RunIndex
 from engine.runs.metrics import tail_losses
 
 _INTERVAL = 2.0
@@ -81,6 +82,7 @@ class RunsView(View):
         yield Static("", id="where", markup=False)
 
     def on_mount(self) -> None:
+        self._index = RunIndex(self.workbench.runs_dir)
         table = self.query_one(RunsTable)
         table.add_columns(*((_HEADERS.get(name, name), name) for name in _COLUMNS))
         table.display = False
@@ -93,7 +95,7 @@ class RunsView(View):
     def _list(self) -> None:
         worker = get_current_worker()
         try:
-            rows = [summary(run) for run in list_runs(self.workbench.runs_dir)]
+            rows = self._index.rows()
         except EngineError as error:
             self.app.call_from_thread(self._show_error, error)
             return
