@@ -42,25 +42,33 @@ def resolve_device(name: str = "auto") -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """The dtype of the matrix products under autocast; weights and updates stay float32.
 
-    auto: bf16 where the hardware multiplies it natively (on a CPU that takes AMX tiles; emulated it
-    is slower than float32), fp16 on older GPUs on which it works, else fp32.
+    auto: bf16 where the hardware multiplies it natively, fp16 on older GPUs on which it works, else
+    fp32.
 
     Raises:
         DeviceError: the device cannot train in the precision that was asked for.
     """
     if precision == "auto":
-        if device.type == "cpu":
-            native = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-            return torch.bfloat16 if native else torch.float32
-        if torch.cuda.get_device_capability(device) >= (8, 0):
+        if multiplies_bf16(device):
             return torch.bfloat16
-        return torch.float16 if trains_in(torch.float16, device) else torch.float32
+        gpu = device.type == "cuda"
+        return torch.float16 if gpu and trains_in(torch.float16, device) else torch.float32
     dtype = _DTYPES[precision]
     if dtype is not torch.float32 and not trains_in(dtype, device):
         raise DeviceError(
             f"{describe_device(device)} cannot train in {precision}", "Use precision auto or fp32."
         )
     return dtype
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bfloat16 natively; emulated it is slower than float32.
+
+    On a CPU that takes AMX tiles.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:

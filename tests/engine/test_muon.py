@@ -30,6 +30,15 @@ def test_orthogonalize_brings_every_singular_value_near_one(shape) -> None:
     assert values.max() < 1.3
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_orthogonalize_takes_bfloat16_only_where_it_is_native(monkeypatch, native) -> None:
+    monkeypatch.setattr("engine.muon.multiplies_bf16", lambda _: native)
+    found = orthogonalize(torch.randn(2, 12, 8, generator=draws(4)))
+    assert found.dtype == (torch.bfloat16 if native else torch.float32)
+    values = torch.linalg.svdvals(found.float())
+    assert values.min() > 0.5 and values.max() < 1.3
+
+
 def test_orthogonalize_keeps_the_directions() -> None:
     matrix = torch.randn(1, 8, 24, generator=draws(1))
     u, _, vt = torch.linalg.svd(matrix[0], full_matrices=False)
@@ -55,7 +64,7 @@ def test_matrices_move_as_with_torchs_own_muon(shape, weight_decay) -> None:
         ours.grad, theirs.grad = gradient.clone(), gradient.clone()
         our.step()
         their.step()
-    # bfloat16 inside, summed in another order: an eighth bit of steps of 0.01.
+    # torch's is bfloat16 inside: an eighth bit of steps of 0.01.
     assert (ours - theirs).abs().max() < 2e-3
     assert (ours - start).abs().max() > 1e-2
 
