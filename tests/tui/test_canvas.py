@@ -67,8 +67,8 @@ def test_another_brush_covers_and_text_cannot_be_added_to() -> None:
     canvas.curve(np.zeros(1), np.zeros(1), BRAILLE, 2)
     canvas.text(0, 1, "x", 3)
     assert canvas.runs(0) == [("⡀", 2), ("x", 3)]
-    canvas.curve(np.ones(1), np.zeros(1), BRAILLE, 2)
-    assert canvas.runs(0) == [("⡀⢀", 2)]
+    canvas.curve(np.ones(1), np.zeros(1), QUADRANTS, 1)
+    assert canvas.runs(0) == [("⡀", 2), ("▗", 1)]
 
 
 def test_spaces_are_apart_and_text_is_cut_off_at_the_edge() -> None:
