@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ddpm_tui.ticks import format_tick, format_ticks, linear_ticks, log_ticks
 from ddpm_tui.widgets.chart.decimate import Floats
-from ddpm_tui.widgets.chart.ticks import format_tick, format_ticks, linear_ticks, log_ticks
 
 # Beyond these, differences and powers of ten leave the range of floats.
 HUGE, TINY = 1e280, 1e-280
