@@ -28,9 +28,14 @@ class Keeping(Performing):
             return
         from engine.takes.favourites import add_favourite
 
-        image = None
-        if recording.complete:
-            image = recording.frame(recording.num_steps)[self._chosen]
+        # Of a take that is not finished, what the network believes in where one is.
+        index = min(self._playhead.index, len(recording) - 1)
+        frames = (
+            recording.frame(recording.num_steps)
+            if recording.complete
+            else recording.frame(index, "x0")
+        )
+        image = frames[min(self._chosen, len(frames) - 1)]
         try:
             kept = add_favourite(settings.run, recording.recipe, self._chosen, image)
         except EngineError as error:

@@ -11,6 +11,7 @@ from ddpm_tui.views.sample.performer import Performer
 from ddpm_tui.views.sample.playhead import Playhead
 from ddpm_tui.views.sample.readout import Figures, LookPane, Readout
 from ddpm_tui.views.sample.recording import LOOKS, Recording
+from ddpm_tui.views.sample.settings import RunOffer
 from ddpm_tui.widgets.pacing import output_backlog
 from ddpm_tui.widgets.timeline import Timeline
 
@@ -34,6 +35,7 @@ class Looking(View):
 
     def __init__(self) -> None:
         super().__init__()
+        self._offer: RunOffer | None = None
         self._recording: Recording | None = None
         self._performer: Performer | None = None
         self._playhead = Playhead()
@@ -88,7 +90,9 @@ class Looking(View):
         timeline.drawn, timeline.position = frames, index
         self.query_one(Readout).parts = self._figures(recording, index)
         if self.has_class("-figures"):
-            self.query_one(Figures).show(recording, index)
+            recipe, offer = recording.recipe, self._offer
+            score = offer.score_of(recipe.run, recipe.checkpoint) if offer is not None else None
+            self.query_one(Figures).show(recording, index, score)
         if not head.playing:
             self._timer.pause()
 

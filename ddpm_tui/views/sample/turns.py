@@ -11,17 +11,12 @@ from ddpm_tui.views.sample.forms import Place
 from ddpm_tui.views.sample.looking import NOTHING_YET
 from ddpm_tui.views.sample.painter import MaskPainter, Painted
 from ddpm_tui.views.sample.performing import Performing
-from ddpm_tui.views.sample.settings import RunOffer
 from engine.errors import EngineError
 from engine.takes.recipe import Inpaint, Recipe
 
 
 class Turns(Performing):
     """The keys that change what happens at a step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._offer: RunOffer | None = None
 
     def _place(self) -> Place | None:
         """Where one is, and what can be done there; says so when that is nowhere."""
