@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from typing import Annotated
 
 import typer
@@ -15,6 +18,8 @@ from ddpm_tui.cli.options import (
     print_json,
     resolve_runs_dir,
 )
+
+_NARROWEST, _WIDEST, _PLOT_HEIGHT = 20, 100, 16  # of the plot, in cells
 
 data_app = typer.Typer(
     help="List the data sets; `get` downloads one.",
@@ -39,8 +44,20 @@ def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
     print(runs_table(rows))
 
 
-def show(run: RunName, runs_dir: RunsDir = None, as_json: Json = False) -> None:
-    """Show a run: state, figures, files, config."""
+def show(
+    run: RunName,
+    runs_dir: RunsDir = None,
+    plot: Annotated[
+        bool | None,
+        typer.Option(
+            "--plot/--no-plot",
+            help="Plot the loss below [default: on a terminal].",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a run: state, figures, files, config, loss."""
     from engine.runs.checkpoint import best_checkpoint, list_checkpoints
     from engine.runs.folder import summary
 
@@ -58,6 +75,15 @@ def show(run: RunName, runs_dir: RunsDir = None, as_json: Json = False) -> None:
     from ddpm_tui.report import run_report
 
     print(run_report(facts))
+    if plot is None:
+        plot = sys.stdout.isatty()
+    if plot:
+        from ddpm_tui.color import ColorMode, detect
+        from ddpm_tui.headless.plotting import loss_plot
+
+        width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+        color = sys.stdout.isatty() and detect(os.environ) is not ColorMode.NONE
+        print(f"\n{loss_plot(opened.metrics_path, width, _PLOT_HEIGHT, color=color)}")
 
 
 @data_app.callback(invoke_without_command=True)

@@ -4,22 +4,13 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from textual import constants
 from textual.app import App, ComposeResult
 from textual.strip import Strip
 
 from ddpm_tui.color import ColorMode, apply
-from ddpm_tui.widgets.chart import (
-    LineChart,
-    Series,
-    decimate,
-    format_tick,
-    format_ticks,
-    linear_ticks,
-    log_ticks,
-)
+from ddpm_tui.widgets.chart import LineChart, Series, widget
+from ddpm_tui.widgets.chart.plot import plot
 
 
 @pytest.fixture
@@ -30,137 +21,6 @@ def use_mode(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv(name, "")
     apply(ColorMode.TRUECOLOR, os.environ)
     return lambda mode: apply(mode, os.environ)
-
-
-# --- decimation ------------------------------------------------------------------------------
-
-finite = st.floats(-1e6, 1e6)
-anything = st.one_of(finite, st.just(math.nan), st.just(math.inf))
-
-
-@given(st.lists(st.tuples(finite, finite), min_size=1, max_size=300), st.integers(1, 40))
-def test_decimation_keeps_extremes_order_and_size(points, columns) -> None:
-    x, y = np.array(sorted(points)).T
-    few_x, few_y = decimate(x, y, columns)
-    assert len(few_x) == len(few_y) <= 2 * columns + 2
-    assert set(zip(few_x, few_y, strict=True)) <= set(zip(x, y, strict=True))
-    assert (np.diff(few_x) >= 0).all()
-    assert (few_x[0], few_x[-1]) == (x[0], x[-1])
-    assert (few_y.min(), few_y.max()) == (y.min(), y.max())
-
-
-@given(st.lists(st.tuples(anything, anything), max_size=200), st.integers(0, 20))
-def test_decimation_takes_anything(points, columns) -> None:
-    x, y = np.array(points, dtype=float).reshape(-1, 2).T
-    few_x, few_y = decimate(x, y, columns)
-    assert len(few_x) <= max(2 * columns, 2) + 2
-    assert np.isfinite(few_x).all()
-    assert not np.isinf(few_y).any()
-    usable = y[np.isfinite(x) & np.isfinite(y)]
-    if usable.size and len(few_x):
-        assert np.nanmax(few_y) == usable.max()
-
-
-def test_the_size_does_not_grow_with_the_data() -> None:
-    sizes = set()
-    for n in (10**3, 10**4, 10**6):
-        y = np.random.default_rng(0).normal(size=n)
-        sizes.add(len(decimate(np.arange(n), y, 80)[0]))
-    assert all(155 <= size <= 162 for size in sizes)
-
-
-def test_one_peak_in_a_million_survives() -> None:
-    y = np.zeros(10**6)
-    y[123_456] = 7
-    x, y = decimate(np.arange(10**6), y, 50)
-    assert x[y == 7].tolist() == [123_456]
-
-
-def test_a_gap_wider_than_a_column_stays_a_gap() -> None:
-    y = np.ones(1000)
-    y[300:600] = math.nan
-    y[700] = math.inf  # one in a column full of others: no gap
-    x, y = decimate(np.arange(1000), y, 10)
-    missing = x[np.isnan(y)]
-    assert missing.size
-    assert missing.min() >= 300
-    assert missing.max() < 600
-
-
-def test_unsorted_points_are_sorted() -> None:
-    x, y = decimate([3, 1, 2], [30, 10, 20], 5)
-    assert (x.tolist(), y.tolist()) == ([1, 2, 3], [10, 20, 30])
-
-
-# --- ticks -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "most", "expected"),
-    [
-        (0, 1, 6, [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        (0, 19_999, 4, [0, 5_000, 10_000, 15_000]),
-        (0, 999, 8, [0, 200, 400, 600, 800]),
-        (0.013, 0.047, 5, [0.02, 0.03, 0.04]),
-        (-3, 3, 3, [-2, 0, 2]),
-        (5, 5, 4, []),
-        (0, 1, 0, []),
-    ],
-)
-def test_linear_ticks(low, high, most, expected) -> None:
-    assert linear_ticks(low, high, most) == expected
-
-
-@given(st.floats(-1e12, 1e12), st.floats(1e-6, 1e12), st.integers(1, 20))
-def test_linear_ticks_are_few_and_inside(low, width, most) -> None:
-    high = low + width
-    if high <= low + 1e-9 * abs(low):
-        return
-    ticks = linear_ticks(low, high, most)
-    assert len(ticks) <= most
-    slack = 1e-6 * width
-    assert all(low - slack <= tick <= high + slack for tick in ticks)
-    if most >= 4:
-        assert len(ticks) >= 2
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "most", "expected"),
-    [
-        (1e-4, 1, 6, ["1e-4", "1e-3", "0.01", "0.1", "1"]),
-        (1e-12, 1, 5, ["1e-12", "1e-9", "1e-6", "1e-3", "1"]),
-        (0.02, 1.4, 8, ["0.02", "0.05", "0.1", "0.2", "0.5", "1"]),
-        (0.02, 1.4, 4, ["0.03", "0.1", "0.3", "1"]),
-        (3, 4, 5, ["3", "3.25", "3.5", "3.75", "4"]),
-        (100, 2e6, 5, ["100", "1k", "10k", "100k", "1M"]),
-        (0.12, 0.83, 8, ["0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"]),
-    ],
-)
-def test_log_ticks_and_their_labels(low, high, most, expected) -> None:
-    assert [format_tick(tick) for tick in log_ticks(low, high, most)] == expected
-
-
-@pytest.mark.parametrize(
-    ("ticks", "expected"),
-    [
-        ([0, 0.05, 0.1], ["0", "0.05", "0.10"]),
-        ([0, 500, 1000, 1500], ["0", "500", "1k", "1.5k"]),
-        ([0, 25, 50, 75], ["0", "25", "50", "75"]),
-        ([0, 2.5, 5], ["0", "2.5", "5.0"]),
-        ([0, 2500, 5000], ["0", "2.5k", "5k"]),
-        ([0, 2e6], ["0", "2M"]),
-        ([0, 5e-4, 1e-3, 1.5e-3], ["0", "5e-4", "1e-3", "1.5e-3"]),
-        ([-0.25, 0, 0.25], ["-0.25", "0", "0.25"]),
-        ([2e20, 4e20], ["2e20", "4e20"]),
-        ([12_345.5, 12_346.0], ["12.3455k", "12.346k"]),
-        ([], []),
-    ],
-)
-def test_format_ticks(ticks, expected) -> None:
-    assert format_ticks(ticks) == expected
-
-
-# --- the widget ------------------------------------------------------------------------------
 
 
 class Recorded(LineChart):
@@ -440,3 +300,22 @@ async def test_names_cannot_write_escape_sequences(use_mode) -> None:
         app.chart.set_series([Series("\x1b[2Jraw", STEPS, LOSS), Series("b\n", STEPS, LOSS)])
         await pilot.pause()
         assert all(row.isprintable() for row in texts(app.chart))
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+async def test_what_is_drawn_is_bounded_by_the_columns(use_mode, monkeypatch, log_y) -> None:
+    sizes = []
+
+    def counted(curves, *rest):
+        sizes.append([len(curve.x) for curve in curves])
+        return plot(curves, *rest)
+
+    monkeypatch.setattr(widget, "plot", counted)
+    app = ChartApp(log_y=log_y)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        for n in (10**3, 10**5, 10**6):
+            noise = np.random.default_rng(0).normal(size=n)  # log-y leaves out every second one
+            sizes.clear()
+            app.chart.set_series([Series("raw", np.arange(n), noise, dim=True)])
+            assert 150 <= sizes[-1][0] <= 202

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.histogram import Histogram, densities, normal_densities
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.images import read_png
+from engine.runs.folder import Run
 from engine.sampling import load_trained
+from engine.takes.favourites import list_favourites
 from engine.takes.perform import perform
 from engine.takes.recipe import Branch, FromData, Inpaint, Renoise
 from engine.takes.sources import read_mask
@@ -69,8 +72,6 @@ async def turned(app: Workbench, pilot: Pilot[None], before: Recording) -> Recor
 
 def performed_again(runs: Path, recording: Recording) -> torch.Tensor:
     """The pictures of the recipe, performed from scratch by the engine."""
-    from engine.runs.folder import Run
-
     recipe = recording.recipe
     trained = load_trained(Run(runs / recipe.run), which=str(recipe.checkpoint), device="cpu")
     return list(perform(trained, recipe))[-1].prev_sample
@@ -324,6 +325,44 @@ async def test_favourites_are_kept_found_again_and_removed(tiny_runs: Path) -> N
         await pilot.press("S", "x")
         assert app.screen.query_one(OptionList).option_count == 0
         assert "None yet" in str(app.screen.query_one("#none", Static).render())
+
+
+async def test_a_favourite_of_a_take_on_its_way_shows_what_is_believed_there(
+    tiny_runs: Path,
+) -> None:
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await open_view(pilot)
+        await pilot.press(*["minus"] * 6, "d")  # a step a second
+        await until(lambda: trajectory(app) is not None and len(kept(app)) > 1, pilot)
+        await pilot.press("space", "home", "right", "down", "s")
+        assert not kept(app).complete
+        [favourite] = list_favourites(Run(tiny_runs / "tiny"))
+        assert favourite.thumbnail is not None
+        assert (read_png(favourite.thumbnail)[0][0] == kept(app).frame(1, "x0")[1]).all()
+
+
+async def test_figures_tell_how_the_checkpoint_was_evaluated(tiny_runs: Path) -> None:
+    folder = tiny_runs / "tiny" / "evaluations"
+    folder.mkdir()
+    for step, n, frechet in ((3, 512, 8.25), (3, 256, 9.5), (1, 2048, 7.75)):
+        values = {
+            "step": step,
+            "generated": {"frechet": frechet, "n": n},
+            "floor": {"frechet": 1.5},
+            "sampling": {"sampler": "ddim", "num_inference_steps": 50},
+        }
+        (folder / f"{step}-{n}.json").write_text(json.dumps(values))
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn_to(pilot, 0)
+        assert kept(app).recipe.checkpoint == 3
+        await pilot.press("i")
+        await pilot.pause()
+        told = [line.split() for line in text_of(app, "#statistics").splitlines()]
+        assert ["Fréchet", "8.25"] in told, "of the evaluation with the most pictures"
+        assert ["of", "real", "1.5"] in told
+        assert told[-2:] == [["by", "ddim,", "50", "steps"], ["n", "=", "512"]]
 
 
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (120, 40), (200, 60)], ids=str)

@@ -102,7 +102,7 @@ class Favourites(GoingOn, ModalScreen["Favourite | None"]):
         except EngineError:
             pixels = None
         if pixels is None:
-            grid.clear("no picture was finished when it was kept")
+            grid.clear("There is no picture of it.")
         else:
             grid.show(for_display(pixels))
 

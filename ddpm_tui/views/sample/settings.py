@@ -22,6 +22,7 @@ from engine.errors import ConfigError, EngineError
 from engine.prompts import parse_prompt
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, default_runs_dir
+from engine.runs.scores import Score, list_scores
 
 SAMPLERS: dict[str, dict[str, str]] = {
     "ddpm fixed_small": {"sampler": "ddpm", "variance_type": "fixed_small"},
@@ -70,12 +71,14 @@ class RunOffer:
     Attributes:
         checkpoints: their steps, oldest first.
         class_names: what a prompt may ask for; empty when the network was not told the classes.
+        scores: the evaluations of its checkpoints, by step.
     """
 
     run: Run
     checkpoints: tuple[int, ...]
     config: RunConfig
     class_names: tuple[str, ...] = ()
+    scores: tuple[Score, ...] = ()
 
     @classmethod
     def read(cls, run: Run) -> RunOffer:
@@ -90,7 +93,17 @@ class RunOffer:
         names: tuple[str, ...] = ()
         if config.model.class_conditional and checkpoints:
             names = tuple(str(name) for name in checkpoints[-1].state().get("class_names", ()))
-        return cls(run, tuple(checkpoint.step for checkpoint in checkpoints), config, names)
+        try:
+            scores = list_scores(run)
+        except OSError:
+            scores = ()  # there is as much to draw with
+        steps = tuple(checkpoint.step for checkpoint in checkpoints)
+        return cls(run, steps, config, names, scores)
+
+    def score_of(self, run: str, step: int) -> Score | None:
+        """The evaluation of a checkpoint with the most pictures, if it is one of this run."""
+        known = [score for score in self.scores if run == self.run.name and score.step == step]
+        return known[-1] if known else None
 
     @property
     def timesteps(self) -> int:

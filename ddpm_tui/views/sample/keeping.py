@@ -1,0 +1,99 @@
+"""Keeping what came out: favourites, files, and the command that makes it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import work
+
+from ddpm_tui.sanitize import clean
+from ddpm_tui.views.sample.favourites import Favourites
+from ddpm_tui.views.sample.looking import NOTHING_YET
+from ddpm_tui.views.sample.performing import Performing
+from ddpm_tui.views.sample.recording import Recording
+from engine.errors import EngineError
+from engine.runs.folder import Run, open_run
+
+if TYPE_CHECKING:
+    from engine.takes.favourites import Favourite
+
+
+class Keeping(Performing):
+    """The keys that keep a picture or a take."""
+
+    def action_keep(self) -> None:
+        recording, settings = self._recording, self._settings
+        if recording is None or settings is None or not len(recording):
+            self.notify(NOTHING_YET)
+            return
+        from engine.takes.favourites import add_favourite
+
+        # Of a take that is not finished, what the network believes in where one is.
+        index = min(self._playhead.index, len(recording) - 1)
+        frames = (
+            recording.frame(recording.num_steps)
+            if recording.complete
+            else recording.frame(index, "x0")
+        )
+        image = frames[min(self._chosen, len(frames) - 1)]
+        try:
+            kept = add_favourite(settings.run, recording.recipe, self._chosen, image)
+        except EngineError as error:
+            self.workbench.complain(error)
+            return
+        where = kept.thumbnail or settings.run.path
+        self.notify(
+            clean(f"picture {self._chosen} is a favourite: {where}. S lists them."), markup=False
+        )
+
+    def action_favourites(self) -> None:
+        if self._settings is None:
+            self.notify("There is no run yet; 1 lists the runs.")
+            return
+
+        def chosen(favourite: Favourite | None) -> None:
+            if favourite is None:
+                return
+            try:
+                run = open_run(self.workbench.runs_dir, favourite.recipe.run)
+            except EngineError as error:
+                self.workbench.complain(error)
+                return
+            if self._recording is not None:
+                self._past.append(self._recording.recipe)
+            self._chosen = favourite.picture
+            self._perform(lambda: favourite.recipe, run, at=0)
+
+        self.app.push_screen(Favourites(self._settings.run), chosen)
+
+    def action_copy_command(self) -> None:
+        if self._recording is None:
+            self.notify(NOTHING_YET)
+            return
+        line = self._command(self._recording.recipe)
+        self.app.copy_to_clipboard(line)
+        self.notify(clean(f"$ {line}", 2000), title="Copied", markup=False)
+
+    def action_save(self, every_step: bool = False) -> None:
+        recording, settings = self._recording, self._settings
+        if recording is None or settings is None or not recording.complete:
+            self.notify("There is something to save after the last step; End plays there.")
+            return
+        self._save(recording, settings.run, every_step)
+
+    @work(thread=True, group="save", exit_on_error=False)
+    def _save(self, recording: Recording, run: Run, every_step: bool) -> None:
+        from engine.takes.files import save_take
+
+        steps = (
+            (lane, step) for lane in range(len(recording.lanes)) for step in recording.steps(lane)
+        )
+        try:
+            files = save_take(run, recording.recipe, recording.lanes, steps, trajectory=every_step)
+        except EngineError as error:
+            self.app.call_from_thread(self.workbench.complain, error)
+            return
+        names = [str(files.png), files.gif.name, files.recipe.name]
+        names += [path.name for path in files.trajectories]
+        text = clean("\n".join(names)) + "\n" + clean(f"$ {self._command(recording.recipe)}", 2000)
+        self.app.call_from_thread(self.notify, text, title="Saved", timeout=15, markup=False)
