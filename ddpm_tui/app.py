@@ -71,6 +71,7 @@ class Workbench(Shell):
     # Screens watch these: a screen that is not composed yet cannot be told.
     activity: reactive[str] = reactive("loading torch …")
     telemetry: reactive[Telemetry | None] = reactive(None)
+    held_back: reactive[str] = reactive("")
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class Workbench(Shell):
         self.choose_theme()
         self.switch_mode("train" if self._train_at_start else "runs")
         self._load_torch()
+        self.set_interval(_TELEMETRY_INTERVAL, self._tell_link)
         if self._reads_devices:
             self._read_telemetry()
         if self._train_at_start:
@@ -143,6 +145,9 @@ class Workbench(Shell):
 
     def on_telemetry_read(self, message: TelemetryRead) -> None:
         self.telemetry = message.telemetry
+
+    def _tell_link(self) -> None:
+        self.held_back = self.link.state
 
     # --- Training ------------------------------------------------------------------------------
 
