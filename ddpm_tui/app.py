@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from textual import work
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
@@ -68,10 +68,11 @@ class Workbench(Shell):
         "sample": SampleView,
         "forward": ForwardView,
     }
-    # Screens watch these: a screen that is not composed yet cannot be told.
-    activity: reactive[str] = reactive("loading torch …")
-    telemetry: reactive[Telemetry | None] = reactive(None)
-    held_back: reactive[str] = reactive("")
+    # Screens watch these: a screen that is not composed yet cannot be told. A reactive of the app
+    # that repaints would send the whole screen again, each second.
+    activity: var[str] = var("loading torch …")
+    telemetry: var[Telemetry | None] = var(None)
+    held_back: var[str] = var("")
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ _BURST = 0.25  # seconds of the budget that may be saved up
 _ASK_AFTER = 1024  # bytes
 _NUMBERS = 15  # of questions; as small as can be, since a narrow terminal has few columns
 _UNANSWERED = 8  # questions, after which a terminal is taken for one that never answers
+_FIRST_ANSWER = 2.0  # seconds that pictures wait for it
 _LOST_AFTER = 5.0  # seconds: whoever read the question has detached
 _WORTH_MEASURING = 4096  # bytes; the time of fewer is mostly jitter
 _MEMORY = 0.8  # share of the earlier measurements that one more leaves
@@ -66,6 +67,7 @@ class Link:
         self._arrived_at = 0.0
         self._answers = 0
         self._questions = 0
+        self._first_asked_at = float("inf")
         self._bytes_timed, self._seconds_timed = 0.0, 0.0
         self._round_trips: deque[float] = deque(maxlen=16)
         self._announced = 0
@@ -113,6 +115,7 @@ class Link:
             return None
         number = self._questions % _NUMBERS + 1
         self._questions += 1
+        self._first_asked_at = min(self._first_asked_at, self._clock())
         self._asked_at = self._position
         alone = not self._on_their_way
         self._on_their_way.append(_Question(number, self._clock(), self._position, alone))
@@ -226,8 +229,9 @@ class Link:
         """What forbids to send `cost` bytes now; "" is nothing."""
         if self._tokens < min(cost, self._burst):
             return "budget"
-        in_flight = self._in_flight() if self._answers else 0
-        if not in_flight:
+        in_flight = self._in_flight()
+        patient = self._answers or self._clock() - self._first_asked_at < _FIRST_ANSWER
+        if not (in_flight and patient):
             return ""
         rate = self.rate
         full = rate is None or in_flight + cost > rate * (self.round_trip + LATENCY)

@@ -1,8 +1,9 @@
 """A program for the tests of the link: a picture that changes 20 times a second, and a field.
 
-    python streaming_app.py BUDGET REPORT
+    python streaming_app.py BUDGET REPORT [256]
 
-F7 stops the stream, F8 writes what the link measured to REPORT and ends.
+F7 stops the stream, F6 shows the same frame again and F9 the next one, F8 writes what the link
+measured to REPORT and ends.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ PERIOD = 0.05  # seconds
 
 
 def frame(number: int) -> np.ndarray:
-    """A 64 × 64 picture of noise, no two alike."""
-    return np.random.default_rng(number).integers(0, 256, (1, 64, 64), dtype=np.uint8)
+    """A 64 × 64 picture of x_T, no two alike: standard normal noise, shown as (x + 1) / 2."""
+    x = np.random.default_rng(number).normal(size=(1, 64, 64))
+    return np.clip((x + 1) * 127.5, 0, 255).round().astype(np.uint8)
 
 
-def main(budget: float, report: Path) -> None:
-    apply(detect(os.environ, "truecolor"), os.environ)
+def main(budget: float, report: Path, mode: str = "truecolor") -> None:
+    apply(detect(os.environ, mode), os.environ)
 
     from textual.widgets import Input, Static
 
@@ -65,6 +67,13 @@ def main(budget: float, report: Path) -> None:
         def key_f7(self) -> None:
             self.stream.stop()
 
+        def key_f6(self) -> None:
+            self.query_one(PixelGrid).show(frame(self.number))
+
+        def key_f9(self) -> None:
+            self.number += 1
+            self.key_f6()
+
         def key_f8(self) -> None:
             link = self.link
             told = {
@@ -83,4 +92,4 @@ def main(budget: float, report: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), Path(sys.argv[2]))
+    main(float(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -147,18 +147,32 @@ class Wire:
         while self.sent(quiet) > 0:
             assert time.monotonic() < end, "the program does not come to rest"
 
-    def echo(self, key: str, effect: bytes, seconds: float = 20) -> float:
-        """Seconds from a key to the arrival of the bytes that show its effect."""
-        start, pressed = self.count(), time.monotonic()
-        self.press(key)
-        while time.monotonic() < pressed + seconds:
+    def arrival(self, effect: bytes, start: int = 0, seconds: float = 60) -> float:
+        """Wait for these bytes among those from `start` on; when they came, monotonic seconds."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             with self._lock:
                 at = self.received.find(effect, start)
                 if at >= 0:
-                    arrived = next(when for when, end in self._arrivals if end > at)
-                    return arrived - pressed
+                    return next(when for when, upto in self._arrivals if upto > at)
             time.sleep(_STEP)
-        raise AssertionError(f"{effect!r} did not arrive after {key!r}")
+        raise AssertionError(f"{effect!r} did not arrive")
+
+    def echo(self, key: str, effect: bytes) -> float:
+        """Seconds from a key to the arrival of the bytes that show its effect."""
+        start, pressed = self.count(), time.monotonic()
+        self.press(key)
+        return self.arrival(effect, start) - pressed
+
+    def answer(self, key: str, quiet: float = 0.4) -> tuple[int, float]:
+        """All that comes for a key: bytes, and seconds to the last of them."""
+        start, pressed = self.count(), time.monotonic()
+        self.press(key)
+        while self.count() == start:
+            assert time.monotonic() < pressed + 20, f"nothing came for {key!r}"
+            time.sleep(_STEP / 5)
+        self.settle(quiet)
+        return self.count() - start, self._arrivals[-1][0] - pressed
 
     def text(self) -> str:
         """The screen as it is now."""
