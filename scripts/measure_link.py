@@ -68,7 +68,7 @@ def views(runs: Path, seconds: float) -> None:
     print(f"\n| view, {SIZE[0]} × {SIZE[1]}, truecolor | bytes to open it | idle bytes/s |")
     print("|---|---|---|")
     with workbench(runs, FAST) as wire:
-        wire.settle(3)
+        wire.settle(3, 120)
         wire.press("\r")  # the first run becomes the current one
         wire.settle(2)
         for name, key in VIEWS.items():

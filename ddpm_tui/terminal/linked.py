@@ -1,4 +1,4 @@
-"""An app that knows its link, and is never stopped by a terminal that reads nothing."""
+"""An app that knows its link: it sends nothing twice, and nothing that finds no room."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from ddpm_tui.terminal.driver import LinkDriver
 from ddpm_tui.terminal.link import BUDGET, Link
+from ddpm_tui.terminal.shown import Shown
 from ddpm_tui.widgets.pacing import output_backlog
 
 # The 31st write that waits would block the event loop, and with it every key.
@@ -36,6 +37,7 @@ class Linked(App[None]):
     def __init__(self, budget: float | None = None) -> None:
         super().__init__()
         self.link = Link(BUDGET if budget is None else budget)
+        self._shown = Shown()
         self._missed: set[Region] = set()  # what the terminal shows as it was
         self._missed_on: Screen[Any] | None = None
 
@@ -44,14 +46,25 @@ class Linked(App[None]):
         return LinkDriver if chosen is LinuxDriver else chosen
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Leave out what finds no room before a terminal that reads nothing, and send it later."""
+        """Leave out what the terminal shows already; and what finds no room before a terminal that
+        reads nothing, to send it later."""
         if output_backlog(self) < _MOST_WAITING:
+            if not self._running or self._batch_count:
+                pass  # nothing is sent now
+            elif isinstance(renderable, ChopsUpdate):
+                renderable = self._shown.without_known(renderable)
+            else:
+                self._shown.clear()
             super()._display(screen, renderable)
             return
         if not self._missed:
             self._missed_on = screen
             self.set_timer(_LOOK_AGAIN, self._catch_up)
         self._missed.update(_regions(renderable, self.size.region))
+
+    def on_resize(self) -> None:
+        # Terminals move their cells, and whoever attaches anew sees an empty screen.
+        self._shown.clear()
 
     def _catch_up(self) -> None:
         if output_backlog(self):
