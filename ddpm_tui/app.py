@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from textual import work
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
@@ -68,9 +68,11 @@ class Workbench(Shell):
         "sample": SampleView,
         "forward": ForwardView,
     }
-    # Screens watch these: a screen that is not composed yet cannot be told.
-    activity: reactive[str] = reactive("loading torch …")
-    telemetry: reactive[Telemetry | None] = reactive(None)
+    # Screens watch these: a screen that is not composed yet cannot be told. A reactive of the app
+    # that repaints would send the whole screen again, each second.
+    activity: var[str] = var("loading torch …")
+    telemetry: var[Telemetry | None] = var(None)
+    held_back: var[str] = var("")
 
     def __init__(
         self,
@@ -96,6 +98,7 @@ class Workbench(Shell):
         self.choose_theme()
         self.switch_mode("train" if self._train_at_start else "runs")
         self._load_torch()
+        self.set_interval(_TELEMETRY_INTERVAL, self._tell_link)
         if self._reads_devices:
             self._read_telemetry()
         if self._train_at_start:
@@ -143,6 +146,9 @@ class Workbench(Shell):
 
     def on_telemetry_read(self, message: TelemetryRead) -> None:
         self.telemetry = message.telemetry
+
+    def _tell_link(self) -> None:
+        self.held_back = self.link.state
 
     # --- Training ------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_tui.keys import KEYS, KeyTable
+from ddpm_tui.terminal.budget import problem_of
 from engine.errors import ConfigError
 
 _KNOWN = ("keys", "theme", "link_budget")
@@ -77,12 +78,15 @@ def load(path: Path | None = None) -> Preferences:
                 f"{_place(path, text, name)}: there is no setting {name!r}",
                 f"There are {', '.join(_KNOWN)}.",
             )
+    budget = _typed(path, text, values, "link_budget", (int, float), "a number of kB/s")
+    if budget is not None and (problem := problem_of(budget)):
+        raise ConfigError(f"{_place(path, text, 'link_budget')}: {problem}", "Mend it.")
     own, where = _own_keys(path, text, values.get("keys", {}))
     return Preferences(
         path,
         KeyTable(KEYS, own, where),
         _typed(path, text, values, "theme", (str,), "the name of a theme"),
-        _typed(path, text, values, "link_budget", (int, float), "a number of kB/s"),
+        budget,
     )
 
 

@@ -21,6 +21,7 @@ from ddpm_tui.mishaps import Mishaps
 from ddpm_tui.preferences import Preferences, remember_theme
 from ddpm_tui.sanitize import clean
 from ddpm_tui.screenshot.files import Captured, capture, free_names
+from ddpm_tui.terminal.linked import Linked
 from ddpm_tui.themes import DARK, OWN
 from ddpm_tui.views.base import View
 from ddpm_tui.views.going_on import GoingOn
@@ -30,7 +31,7 @@ from engine.errors import EngineError
 _ON_DIALOGS = ("app.screenshot", "app.leave")
 
 
-class Shell(GoingOn, App[None]):
+class Shell(GoingOn, Linked):
     """The App without its views.
 
     Args:
@@ -44,7 +45,8 @@ class Shell(GoingOn, App[None]):
     graphics_on: reactive[bool] = reactive(False)
 
     def __init__(self, preferences: Preferences) -> None:
-        super().__init__()
+        budget = preferences.link_budget
+        super().__init__(None if budget is None else 1000 * budget)
         self.preferences = preferences
         self.key_table = preferences.key_table
         self.mishaps = Mishaps()

@@ -39,6 +39,14 @@ Checkpoint = Annotated[
 ColorOption = Annotated[
     Color, typer.Option(help="Colours of the workbench; auto asks the environment.")
 ]
+LinkBudget = Annotated[
+    str | None,
+    typer.Option(
+        help="The most that the workbench sends over the link, as in 100k for 100 kB/s "
+        "[default: the settings', else 300k].",
+        metavar="RATE",
+    ),
+]
 OpenWorkbench = Annotated[
     bool, typer.Option("--tui", help="Open the workbench with this run going.")
 ]

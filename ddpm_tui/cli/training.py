@@ -14,6 +14,7 @@ from ddpm_tui.cli.options import (
     DataDir,
     Device,
     Json,
+    LinkBudget,
     OpenWorkbench,
     RunName,
     RunsDir,
@@ -91,6 +92,7 @@ def train(
     ] = None,
     tui: OpenWorkbench = False,
     color: ColorOption = Color.auto,
+    link_budget: LinkBudget = None,
     as_json: Json = False,
 ) -> None:
     """Train a new run and keep it in its own folder.
@@ -125,7 +127,14 @@ def train(
     resolve_device(device)
     run = create_run(resolve_runs_dir(runs_dir), config, name=name)
     if tui:
-        open_workbench(run.path.parent, data_dir, color, device=device, train=run.name)
+        open_workbench(
+            run.path.parent,
+            data_dir,
+            color,
+            device=device,
+            train=run.name,
+            link_budget=link_budget,
+        )
         return
     _train(run, device, data_dir, as_json)
 
@@ -137,6 +146,7 @@ def resume(
     data_dir: DataDir = None,
     tui: OpenWorkbench = False,
     color: ColorOption = Color.auto,
+    link_budget: LinkBudget = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run from its last checkpoint."""
@@ -148,7 +158,14 @@ def resume(
             f"Sample from it: ddpm-tui sample {run}. To train longer, start anew with --steps.",
         )
     if tui:
-        open_workbench(opened.path.parent, data_dir, color, device=device, train=run)
+        open_workbench(
+            opened.path.parent,
+            data_dir,
+            color,
+            device=device,
+            train=run,
+            link_budget=link_budget,
+        )
         return
     _train(opened, device, data_dir, as_json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,12 @@ from ddpm_tui.cli.options import (
     ColorOption,
     DataDir,
     Device,
+    LinkBudget,
     RunsDir,
     only_given,
     resolve_runs_dir,
 )
+from ddpm_tui.terminal.budget import parse_budget
 from engine.errors import EngineError
 
 
@@ -27,6 +30,7 @@ def workbench(
     data_dir: DataDir = None,
     device: Device = "auto",
     color: ColorOption = Color.auto,
+    link_budget: LinkBudget = None,
     screenshot: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +66,18 @@ def workbench(
         write_screenshot(folder, data_dir, device, color, screenshot, size, out, run, press)
         return
     if context.invoked_subcommand is None:
-        open_workbench(resolve_runs_dir(runs_dir), data_dir, color, device=device)
+        open_workbench(
+            resolve_runs_dir(runs_dir), data_dir, color, device=device, link_budget=link_budget
+        )
         return
     # What stands before a verb holds for it too, unless it says otherwise itself.
-    given = {"runs_dir": runs_dir, "data_dir": data_dir, "device": device, "color": color}
+    given = {
+        "runs_dir": runs_dir,
+        "data_dir": data_dir,
+        "device": device,
+        "color": color,
+        "link_budget": link_budget,
+    }
     context.default_map = _defaults(context.command, only_given(given))
 
 
@@ -91,6 +103,7 @@ def open_workbench(
     *,
     device: str = "auto",
     train: str | None = None,
+    link_budget: str | None = None,
 ) -> None:
     require_terminal()
     from ddpm_tui import color as colors
@@ -99,6 +112,8 @@ def open_workbench(
     from ddpm_tui import preferences
 
     own = preferences.load()
+    if link_budget is not None:
+        own = replace(own, link_budget=parse_budget(link_budget))
     from ddpm_tui.app import Workbench
     from ddpm_tui.terminal.hangup import watched
 

@@ -51,6 +51,7 @@ class TopBar(Widget):
     ALLOW_SELECT = False
 
     activity: reactive[str] = reactive("")
+    held_back: reactive[str] = reactive("")
 
     def __init__(self, view: str) -> None:
         super().__init__()
@@ -58,9 +59,13 @@ class TopBar(Widget):
 
     def on_mount(self) -> None:
         self.watch(self.app, "activity", self._follow)
+        self.watch(self.app, "held_back", self._follow_link)
 
     def _follow(self, activity: str) -> None:
         self.activity = activity
+
+    def _follow_link(self, held_back: str) -> None:
+        self.held_back = held_back
 
     def _tabs(self) -> list[tuple[int, str, str]]:
         """Column, view and text of every tab; the name of the program goes where it is narrow."""
@@ -82,7 +87,8 @@ class TopBar(Widget):
             if x and not text:
                 text.append(" ddpm-tui ", style("name"))
             text.append(tab, style("here" if view == self._view else "quiet"))
-        activity = clean(self.activity, max(0, self.size.width - text.cell_len - 2))
+        parts = [part for part in (self.held_back, self.activity) if part]
+        activity = clean(" · ".join(parts), max(0, self.size.width - text.cell_len - 2))
         room = self.size.width - text.cell_len - len(activity) - 1
         text.append(" " * max(room, 1))
         text.append(activity, style("activity"))

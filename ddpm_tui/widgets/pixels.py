@@ -34,7 +34,7 @@ from textual.widget import Widget
 
 from ddpm_tui.color import ColorMode, keep_palette, mode_of
 from ddpm_tui.widgets.pacing import Pacer
-from ddpm_tui.widgets.strips import TerseStrip, fit, message_line, row_regions
+from ddpm_tui.widgets.strips import TerseStrip, fit, message_line
 
 Images = NDArray[np.uint8]
 
@@ -459,7 +459,7 @@ class PixelGrid(Widget):
         for y in changed:
             self._strips.pop(y, None)
         if changed:
-            self.refresh(*row_regions(sorted(changed), columns))
+            self._pacer.refresh_rows(changed)
 
         hidden = self.arrangement.shown < self.arrangement.total
         summary = f"showing {self.shown} of {self.total}" if hidden else ""

@@ -1,0 +1,86 @@
+"""An app that knows its link: it sends nothing twice, and nothing that finds no room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Region
+from textual.screen import Screen
+from textual.widgets import Input
+
+from ddpm_tui.terminal.driver import LinkDriver
+from ddpm_tui.terminal.link import BUDGET, Link
+from ddpm_tui.terminal.shown import Shown
+from ddpm_tui.widgets.pacing import output_backlog
+
+# The 31st write that waits would block the event loop, and with it every key.
+_MOST_WAITING = 20
+_LOOK_AGAIN = 0.1  # seconds
+
+# A cursor that blinks is bytes for nothing, as long as any field has the focus.
+Input.cursor_blink._default = False
+
+
+class Linked(App[None]):
+    """Writes through a `LinkDriver`.
+
+    Args:
+        budget: bytes/s that pictures may bring the output to; None is the program's own.
+    """
+
+    def __init__(self, budget: float | None = None) -> None:
+        super().__init__()
+        self.link = Link(BUDGET if budget is None else budget)
+        self._shown = Shown()
+        self._missed: set[Region] = set()  # what the terminal shows as it was
+        self._missed_on: Screen[Any] | None = None
+
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()
+        return LinkDriver if chosen is LinuxDriver else chosen
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Leave out what the terminal shows already; and what finds no room before a terminal that
+        reads nothing, to send it later."""
+        if output_backlog(self) < _MOST_WAITING:
+            if not self._running or self._batch_count:
+                pass  # nothing is sent now
+            elif isinstance(renderable, ChopsUpdate):
+                renderable = self._shown.without_known(renderable)
+            else:
+                self._shown.clear()
+            super()._display(screen, renderable)
+            return
+        if not self._missed:
+            self._missed_on = screen
+            self.set_timer(_LOOK_AGAIN, self._catch_up)
+        self._missed.update(_regions(renderable, self.size.region))
+
+    def on_resize(self) -> None:
+        # Terminals move their cells, and whoever attaches anew sees an empty screen.
+        self._shown.clear()
+
+    def _catch_up(self) -> None:
+        if output_backlog(self):
+            self.set_timer(_LOOK_AGAIN, self._catch_up)
+            return
+        # Another screen was painted whole, or was left out like the rest.
+        same = self.screen is self._missed_on
+        missed = self._missed if same else {self.size.region}
+        self._missed, self._missed_on = set(), None
+        self.screen.refresh(*missed)
+
+
+def _regions(update: RenderableType | None, whole: Region) -> Iterable[Region]:
+    """The cells that an update paints."""
+    if isinstance(update, ChopsUpdate):
+        return [Region(x1, y, x2 - x1, 1) for y, x1, x2 in update.spans]
+    if isinstance(update, LayoutUpdate):
+        return [update.region]
+    return [whole] if update is not None else []

@@ -1,0 +1,116 @@
+"""The budget and the keys on real pseudo-terminals, over links of several kinds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.terminal.streaming_app import frame
+from tests.terminal.throttle import Link, Wire, wired
+
+STOP, END = "\x1b[18~", "\x1b[19~"  # F7, F8
+# What no picture is written with.
+LETTERS = "zxwvy"
+SIZE = (64, 34)
+
+# sshd takes up to 2 MB from the program at once, whatever the network does.
+SSH = Link(rate=100_000, buffer=2_000_000, delay=0.03)
+
+
+@dataclass
+class Streaming:
+    """The streaming app behind a link; `told` is there after `end`."""
+
+    wire: Wire
+    report: Path
+
+    def echoes(self) -> list[float]:
+        """Seconds that each of a few letters takes to appear in the field."""
+        return [self.wire.echo(key, key.encode()) for key in LETTERS]
+
+    def end(self) -> dict[str, Any]:
+        self.wire.press(STOP)
+        self.wire.settle()
+        shown = self.wire.text()
+        self.wire.press(END)
+        assert self.wire.process.wait(20) == 0
+        assert b"Traceback" not in self.wire.received
+        told: dict[str, Any] = json.loads(self.report.read_text())
+        assert f"frame {told['number']}" in shown, "the newest text arrived"
+        return told
+
+    def pixels(self) -> np.ndarray:
+        """Grey values of the picture that the screen shows, (64, 64)."""
+        rows = []
+        for y in range(32):
+            cells = [self.wire.screen.buffer[y][x] for x in range(64)]
+            for half in ("fg", "bg"):
+                colors = (getattr(cell, half if cell.data == "▀" else "bg") for cell in cells)
+                rows.append([int(color[:2], 16) for color in colors])
+        return np.array(rows)
+
+
+@contextmanager
+def streaming(folder: Path, link: Link, budget: int = 300) -> Iterator[Streaming]:
+    report = folder / "report.json"
+    app = Path(__file__).with_name("streaming_app.py")
+    with wired([app, str(budget), report], link, size=SIZE) as wire:
+        wire.arrival(b"frame 20")
+        yield Streaming(wire, report)
+
+
+def test_over_ssh_pictures_leave_room_for_keys_and_the_newest_frame_arrives(
+    tmp_path: Path,
+) -> None:
+    with streaming(tmp_path, SSH) as app:
+        app.wire.sent(2)  # by then the link is known
+        app.wire.most_waiting = 0
+        sent = app.wire.sent(4)
+        assert max(app.echoes()) < 0.5
+        told = app.end()
+        assert np.abs(app.pixels() - frame(told["number"])[0]).max() <= 2
+    assert sent > 0.5 * 4 * 100_000, "the link is used"
+    assert app.wire.most_waiting < 0.5 * 100_000, "and never filled"
+    assert told["rate"] == pytest.approx(100_000, rel=0.2)
+    assert told["lag"] < 1.0
+    assert told["value"] == LETTERS, "no answer of the terminal is taken for keys"
+
+
+@pytest.mark.slow
+def test_a_reader_that_is_slow_is_no_worse(tmp_path: Path) -> None:
+    with streaming(tmp_path, Link(rate=100_000)) as app:
+        app.wire.sent(3)
+        assert max(app.echoes()) < 0.5
+        assert app.end()["lag"] < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", [True, False], ids=["answers", "never answers"])
+def test_the_budget_holds_where_the_link_would_take_more(tmp_path: Path, answers: bool) -> None:
+    with streaming(tmp_path, Link(answers=answers), 100) as app:
+        app.wire.sent(1)
+        sent = app.wire.sent(4)
+        told = app.end()
+    assert told["silent"] is not answers
+    assert 0.5 * 4 * 100_000 < sent < 1.15 * 4 * 100_000 + 75_000  # a frame more or less
+
+
+@pytest.mark.slow
+def test_a_terminal_that_reads_nothing_does_not_stop_the_app(tmp_path: Path) -> None:
+    with streaming(tmp_path, Link()) as app:
+        app.wire.stalled = True
+        app.wire.sent(4)
+        app.wire.press("z")
+        app.wire.stalled = False
+        app.wire.arrival(b"z")
+        told = app.end()
+        assert np.abs(app.pixels() - frame(told["number"])[0]).max() <= 2
+    assert told["lag"] < 1.0
+    assert told["value"] == "z"

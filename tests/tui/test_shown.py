@@ -1,0 +1,76 @@
+"""Rows that read as before are not sent again."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import ComposeResult
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widgets import Input
+
+from ddpm_tui.terminal.linked import Linked, _regions
+from ddpm_tui.terminal.shown import Shown
+
+
+def update(*rows: tuple[int, list[str]]) -> ChopsUpdate:
+    """An update of whole rows, each of the texts beside one another."""
+    chops: list[dict[int, Strip | None]] = [{} for _ in range(10)]
+    ends: list[list[int]] = [[] for _ in range(10)]
+    spans = []
+    for y, texts in rows:
+        x = 0
+        for text in texts:
+            chops[y][x] = Strip([Segment(text)])
+            x += len(text)
+            ends[y].append(x)
+        spans.append((y, 0, x))
+    return ChopsUpdate(chops, spans, ends)
+
+
+def rows(shown: Shown, given: ChopsUpdate) -> list[int]:
+    left = shown.without_known(given)
+    return [] if left is None else [y for y, _, _ in left.spans]
+
+
+def test_only_rows_that_changed_are_left() -> None:
+    shown = Shown()
+    assert rows(shown, update((1, ["loss"]), (2, ["0.5", "ema"]))) == [1, 2]
+    assert rows(shown, update((1, ["loss"]), (2, ["0.5", "ema"]))) == []
+    assert rows(shown, update((1, ["loss"]), (2, ["0.5", "raw"]))) == [2]
+    assert rows(shown, update((2, ["0.5", "ema"]))) == [2]
+
+
+def test_what_was_painted_over_is_sent_again() -> None:
+    shown = Shown()
+    shown.without_known(update((1, ["left", "right"])))
+    shown.without_known(update((1, ["a dialog"])))
+    assert rows(shown, update((1, ["left", "right"]))) == [1]
+
+
+def test_after_a_clear_everything_is_sent() -> None:
+    shown = Shown()
+    shown.without_known(update((1, ["loss"])))
+    shown.clear()
+    assert rows(shown, update((1, ["loss"]))) == [1]
+
+
+class Fields(Linked):
+    def compose(self) -> ComposeResult:
+        yield Input()
+
+
+async def test_a_field_has_no_cursor_that_blinks() -> None:
+    app = Fields()
+    async with app.run_test():
+        assert not app.query_one(Input).cursor_blink
+
+
+def test_the_regions_of_an_update_are_what_it_paints() -> None:
+    whole = Region(0, 0, 80, 24)
+    assert list(_regions(update((1, ["loss"]), (3, ["x"])), whole)) == [
+        Region(0, 1, 4, 1),
+        Region(0, 3, 1, 1),
+    ]
+    assert list(_regions(LayoutUpdate([], Region(1, 2, 3, 4)), whole)) == [Region(1, 2, 3, 4)]
+    assert list(_regions(None, whole)) == []
