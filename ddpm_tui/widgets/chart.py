@@ -506,7 +506,8 @@ class LineChart(Widget):
 
     def _glyphs(self) -> list[str]:
         """The glyph of each series."""
-        if mode_of(self.app) is not ColorMode.NONE:
+        # The soft colours of a theme are one and the same grey among 16.
+        if mode_of(self.app) not in (ColorMode.NONE, ColorMode.COLOR16):
             return [_MARK if s.marks else _BLOCKS if s.dim else _BRAILLE for s in self._series]
         bright = itertools.cycle(_GLYPHS)
         return [_MARK if s.marks else "." if s.dim else next(bright) for s in self._series]
