@@ -167,7 +167,7 @@ class Shell(GoingOn, App[None]):
         for key in self.key_table.keys:
             target = self if key.view == "app" else screen
             # Below a dialog nothing changes.
-            fits = key.view in ("app", view) and (view or key.id in _ON_DIALOGS)
+            fits = key.view in keys.in_force(view) and (view or key.id in _ON_DIALOGS)
             if fits and target.check_action(key.action.partition("(")[0], ()):
                 yield SystemCommand(
                     key.help,

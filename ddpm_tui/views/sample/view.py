@@ -19,7 +19,8 @@ from textual.worker import Worker, WorkerState, get_current_worker
 from ddpm_tui import keys
 from ddpm_tui.sanitize import clean
 from ddpm_tui.take_command import command
-from ddpm_tui.views.base import View, for_display
+from ddpm_tui.views.base import for_display
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.sample import forms
 from ddpm_tui.views.sample.favourites import Favourites, words_of
 from ddpm_tui.views.sample.forms import Place
@@ -85,7 +86,7 @@ class Told(Message):
         self.performer, self.news = performer, news
 
 
-class SampleView(View):
+class SampleView(PictureView):
     """Perform takes: pause, step, look, and change what happens at any step."""
 
     VIEW = "sample"
@@ -583,6 +584,7 @@ class SampleView(View):
 
     def action_large(self) -> None:
         self.toggle_class("-large")
+        self.action_whole_pictures()
         self._show()
 
     def action_figures(self) -> None:

@@ -75,6 +75,7 @@ class PixelGrid(Widget):
         self._message = message
         self._images: Images | None = None
         self._labels: tuple[str, ...] | None = None
+        self._title: str | None = None  # None where the border is somebody else's
         self._sight = Sight()
         self._cells = np.full((0, 0), BLANK, dtype=np.int64)
         self._captions: dict[int, list[_Caption]] = {}  # by row
@@ -183,6 +184,21 @@ class PixelGrid(Widget):
 
     def watch_more(self) -> None:
         self._summarise()
+
+    def entitle(self, title: str) -> None:
+        """Set the title; `summary` stands after it from now on."""
+        self._title = title
+        self._tell()
+
+    def watch_summary(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._title is None:
+            return
+        title = " · ".join(part for part in (self._title, self.summary) if part)
+        if self.border_title != title:  # a new title repaints the frame
+            self.border_title = title
 
     def on_mount(self) -> None:
         self._compose_cells()
