@@ -18,9 +18,21 @@ class PictureView(View):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("pictures")]
 
     def on_mount(self) -> None:
+        self.watch(self.app, "graphics_on", self._draw_natively, init=False)
         more = f"{self.workbench.key_table['pictures.next'].display} more"
         for grid in self.query(PixelGrid):
             grid.more = more
+
+    def on_screen_suspend(self) -> None:
+        # Not below a dialog, nor while another view is shown.
+        self._draw_natively(False)
+
+    def on_screen_resume(self) -> None:
+        self._draw_natively(self.workbench.graphics_on)
+
+    def _draw_natively(self, on: bool) -> None:
+        for grid in self.query(PixelGrid):
+            grid.native = on and self.is_current
 
     def _seen(self) -> Iterator[PixelGrid]:
         return (grid for grid in self.query(PixelGrid) if grid.is_on_screen)

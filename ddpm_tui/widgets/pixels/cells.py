@@ -22,6 +22,10 @@ _LOWER_HALF, _FULL = "▄", "█"
 EMPTY = 1 << 24
 RADIX = 1 << 25
 BLANK = EMPTY * RADIX + EMPTY
+HOLE = BLANK + 1
+"""The terminal's default background, through which its own pixels are seen."""
+
+_HOLE_STYLE = Style(bgcolor="default")
 
 _MOST = 16384  # segments to remember
 
@@ -65,7 +69,9 @@ class Segments:
     def _remember(self, cell: int) -> Segment:
         if len(self._known) >= _MOST:  # bounded, and simple: pictures refill it in one frame
             self._known.clear()
-        segment = self._known[cell] = self._make(*divmod(cell, RADIX))
+        segment = self._known[cell] = (
+            Segment(" ", _HOLE_STYLE) if cell == HOLE else self._make(*divmod(cell, RADIX))
+        )
         return segment
 
     def _make(self, upper: int, lower: int) -> Segment:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
-from textual.events import Resize
+from textual.events import Hide, Resize, Show, Unmount
 from textual.filter import LineFilter
 from textual.geometry import Region
 from textual.reactive import reactive
@@ -17,10 +17,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ddpm_tui.color import ColorMode, keep_palette, mode_of
+from ddpm_tui.terminal.kitty import Placements, Spot
 from ddpm_tui.widgets.pacing import Pacer
-from ddpm_tui.widgets.pixels.cells import BLANK, Cells, Segments, half_block_cells
+from ddpm_tui.widgets.pixels.cells import BLANK, HOLE, Cells, Segments, half_block_cells
 from ddpm_tui.widgets.pixels.ink import ink_cells
-from ddpm_tui.widgets.pixels.layout import Images, Sight, layout, moved, visible
+from ddpm_tui.widgets.pixels.layout import Images, Sight, layout, moved, sent, visible
 from ddpm_tui.widgets.strips import TerseStrip, fit, message_line, row_regions
 
 _Caption = tuple[int, int, str, bool]  # column, width, text, selected
@@ -55,6 +56,9 @@ class PixelGrid(Widget):
     more: reactive[str] = reactive("", repaint=False)
     """What `summary` adds to that: the key that shows the others."""
 
+    native: reactive[bool] = reactive(False, repaint=False)
+    """Whether the terminal draws the pictures in its own pixels; it has to offer that."""
+
     def __init__(
         self,
         message: str = "",
@@ -82,6 +86,7 @@ class PixelGrid(Widget):
         self._segments = Segments(ColorMode.TRUECOLOR, Style())
         self._strips: dict[int, Strip] = {}  # by row of the content
         self._terse: dict[int, tuple[Strip, TerseStrip]] = {}  # by row of the widget
+        self._placements = Placements(self._write)
         self._offered: tuple[Images, tuple[str, ...] | None] | None = None
         self._pacer = Pacer(self, self._show_offered, max_fps)
 
@@ -182,6 +187,9 @@ class PixelGrid(Widget):
             self._sight = replace(self._sight, image=selected)
         self._compose_cells()
 
+    def watch_native(self) -> None:
+        self._compose_cells()
+
     def watch_more(self) -> None:
         self._summarise()
 
@@ -208,6 +216,15 @@ class PixelGrid(Widget):
     def on_resize(self, _event: Resize) -> None:
         self._terse.clear()
         self._compose_cells()
+
+    def on_show(self, _event: Show) -> None:
+        self._place()
+
+    def on_hide(self, _event: Hide) -> None:
+        self._placements.clear()
+
+    def on_unmount(self, _event: Unmount) -> None:
+        self._placements.clear()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -247,12 +264,7 @@ class PixelGrid(Widget):
             plan = self.arrangement = layout(
                 n, h, w, columns, rows, captions=self._labels is not None, sight=self._sight
             )
-            seen = visible(self._images, plan)
-            if mode is ColorMode.NONE:
-                pictures = ink_cells(seen, dark=self._is_dark())
-            else:
-                pictures = half_block_cells(seen, mode)
-            for place, picture in enumerate(pictures):
+            for place, picture in enumerate(self._pictures(self._images, mode)):
                 x, y = plan.origin(place)
                 cells[y : y + plan.height, x : x + plan.width] = picture
                 if plan.captions and self._labels is not None:
@@ -262,7 +274,35 @@ class PixelGrid(Widget):
                         (x, plan.width, text, index == self.selected)
                     )
         self._refresh_changed(cells, captions, mode)
+        self._place()
         self._summarise()
+
+    def _pictures(self, images: Images, mode: ColorMode) -> Cells:
+        """Cells of the visible pictures: (shown, height, width)."""
+        plan = self.arrangement
+        if self.native:
+            return np.full((plan.shown, plan.height, plan.width), HOLE, dtype=np.int64)
+        seen = visible(images, plan)
+        if mode is ColorMode.NONE:
+            return ink_cells(seen, dark=self._is_dark())
+        return half_block_cells(seen, mode)
+
+    def _place(self) -> None:
+        """Let the terminal draw what it has to."""
+        plan, at = self.arrangement, self.content_region
+        if not (self.native and self._images is not None and self.is_on_screen):
+            self._placements.clear()
+            return
+        spots = []
+        for place in range(plan.shown):
+            x, y = plan.origin(place)
+            spots.append(Spot(at.x + x, at.y + y, plan.width, plan.height))
+        self._placements.show(list(zip(spots, sent(self._images, plan), strict=True)))
+
+    def _write(self, data: str) -> None:
+        driver = self.app._driver
+        if driver is not None:
+            driver.write(data)
 
     def _refresh_changed(
         self, cells: Cells, captions: dict[int, list[_Caption]], mode: ColorMode

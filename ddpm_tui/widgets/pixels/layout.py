@@ -234,6 +234,13 @@ def visible(images: Images, plan: Layout) -> Images:
     return chosen[:, 2 * y : 2 * (y + plan.height), x : x + plan.width]
 
 
+def sent(images: Images, plan: Layout) -> Images:
+    """The pixels of the pictures that are seen, for a terminal that scales them itself."""
+    if plan.partial:
+        return visible(images, plan)
+    return images[plan.first : plan.first + plan.shown]
+
+
 def _scale(images: Images, enlarge: int, shrink: int) -> Images:
     """Enlarge by repeating pixels, shrink by averaging blocks; a partial block at the right or
     bottom edge is completed with the edge pixels. (n, h, w, …) → (n, h', w', …)."""
