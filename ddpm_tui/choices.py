@@ -13,6 +13,7 @@ class Color(StrEnum):
     auto = "auto"
     truecolor = "truecolor"
     c256 = "256"
+    c16 = "16"
     none = "none"
 
 

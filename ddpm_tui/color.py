@@ -25,6 +25,7 @@ class ColorMode(Enum):
 
     TRUECOLOR = "truecolor"
     COLOR256 = "256"
+    COLOR16 = "16"
     NONE = "none"
 
 
@@ -51,9 +52,15 @@ _TRUECOLOR_TERMS = (
 _TRUECOLOR_PROGRAMS = frozenset(
     {"ghostty", "Hyper", "iTerm.app", "mintty", "rio", "Tabby", "vscode", "WarpTerminal", "WezTerm"}
 )
-_NO_COLOR_TERMS = ("dumb", "unknown", "vt1", "vt2")
-
 _VTE_WITH_TRUECOLOR = 3600  # VTE 0.36, the library of GNOME Terminal and a dozen others
+_NO_COLOR_TERMS = ("dumb", "unknown", "vt1", "vt2")
+# The Linux console understands 38;5;n and 38;2;r;g;b, but shows the nearest of 16 colours as ink
+# and of 8 as background (vt.c: "err on the dark side"): dark tones would all be black. Better to
+# choose among the 16 here. A plain "xterm" is what old clients call themselves that have 256.
+_SIXTEEN_COLOR_TERMS = ("linux", "ansi", "cons25", "pcansi")
+
+# What Rich calls them; everything else writes 256 colours.
+_SYSTEMS = {ColorMode.TRUECOLOR: "truecolor", ColorMode.COLOR16: "standard"}
 
 
 def detect(environ: Mapping[str, str], override: str | None = None) -> ColorMode:
@@ -100,7 +107,10 @@ def detect(environ: Mapping[str, str], override: str | None = None) -> ColorMode
         or _number(environ.get("VTE_VERSION", "")) >= _VTE_WITH_TRUECOLOR
     ):
         return ColorMode.TRUECOLOR
-    return ColorMode.COLOR256  # *-256color, plain xterm, the Linux console: all parse 38;5;n
+    few = term.startswith(_SIXTEEN_COLOR_TERMS) and not term.endswith("-256color")
+    if few or term.endswith(("-16color", "-8color")):
+        return ColorMode.COLOR16
+    return ColorMode.COLOR256  # *-256color and plain xterm: all parse 38;5;n
 
 
 def apply(mode: ColorMode, environ: MutableMapping[str, str]) -> None:
@@ -115,7 +125,7 @@ def apply(mode: ColorMode, environ: MutableMapping[str, str]) -> None:
     if mode is ColorMode.TRUECOLOR:
         environ["COLORTERM"] = "truecolor"
     # Under NO_COLOR Textual paints itself in greys; 256 colours have enough of them.
-    system = "truecolor" if mode is ColorMode.TRUECOLOR else "256"
+    system = _SYSTEMS.get(mode, "256")
     environ["TEXTUAL_COLOR_SYSTEM"] = system
 
     constants: Any = sys.modules.get("textual.constants")
@@ -128,11 +138,8 @@ def mode_of(app: App[Any]) -> ColorMode:
     if app.no_color:
         return ColorMode.NONE
     # None means that Rich could not tell; Textual then writes truecolor.
-    return (
-        ColorMode.TRUECOLOR
-        if app.console.color_system in {"truecolor", None}
-        else ColorMode.COLOR256
-    )
+    system = app.console.color_system or "truecolor"
+    return next((mode for mode, name in _SYSTEMS.items() if name == system), ColorMode.COLOR256)
 
 
 def keep_palette(filters: Sequence[LineFilter]) -> list[LineFilter]:

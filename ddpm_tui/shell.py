@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.worker import WorkerFailed
 
 from ddpm_tui import keys
@@ -21,6 +23,7 @@ from ddpm_tui.mishaps import Mishaps
 from ddpm_tui.preferences import Preferences, remember_theme
 from ddpm_tui.sanitize import clean
 from ddpm_tui.screenshot.files import Captured, capture, free_names
+from ddpm_tui.terminal.kitty import QUERY, GraphicsAnswered, multiplexed
 from ddpm_tui.terminal.linked import Linked
 from ddpm_tui.themes import DARK, OWN
 from ddpm_tui.views.base import View
@@ -29,6 +32,7 @@ from ddpm_tui.views.help import HelpScreen
 from engine.errors import EngineError
 
 _ON_DIALOGS = ("app.screenshot", "app.leave")
+_GRAPHICS_PATIENCE = 5.0  # seconds that a terminal has to answer, over the slowest link
 
 
 class Shell(GoingOn, Linked):
@@ -50,6 +54,8 @@ class Shell(GoingOn, Linked):
         self.preferences = preferences
         self.key_table = preferences.key_table
         self.mishaps = Mishaps()
+        self._graphics_offered = False
+        self._graphics_timer: Timer | None = None  # while the terminal is asked
         # None: yes on a real terminal. In a test an exception should fail the test.
         self.survives_errors: bool | None = None
         # No animation: over a slow link it is only bytes.
@@ -135,21 +141,49 @@ class Shell(GoingOn, Linked):
             self.screen.begin_jump()
 
     def action_graphics(self) -> None:
-        """Kitty graphics on or off, where the terminal has said that it can."""
-        link = getattr(self, "link", None)
-        if not getattr(link, "graphics", False):
-            self.notify(
-                "This terminal does not offer pictures in its own pixels (kitty graphics); "
-                "half blocks stay.",
-                severity="warning",
+        """Kitty graphics on or off; the first time the terminal is asked whether it can."""
+        if self.graphics_on:
+            self.graphics_on = False
+            self.notify("Pictures in half blocks.")
+        elif self._graphics_offered:
+            self._turn_graphics_on()
+        elif multiplexed(os.environ):
+            self._stay_with_blocks("tmux and screen keep pictures to themselves")
+        elif self._graphics_timer is None and self._driver is not None:
+            self._driver.write(QUERY)
+            self._graphics_timer = self.set_timer(
+                _GRAPHICS_PATIENCE, lambda: self.on_graphics_answered(GraphicsAnswered(False))
             )
+
+    def on_graphics_answered(self, message: GraphicsAnswered) -> None:
+        self._graphics_offered = self._graphics_offered or message.offered
+        if self._graphics_timer is None:  # nobody waits for it any more
             return
-        self.graphics_on = not self.graphics_on
-        self.notify(f"Pictures in {'real pixels' if self.graphics_on else 'half blocks'}.")
+        self._graphics_timer.stop()
+        self._graphics_timer = None
+        if message.offered:
+            self._turn_graphics_on()
+        else:
+            self._stay_with_blocks("this terminal does not offer them")
+
+    def _turn_graphics_on(self) -> None:
+        self.graphics_on = True
+        self.notify("Pictures in the terminal's own pixels; K goes back to half blocks.")
+
+    def _stay_with_blocks(self, why: str) -> None:
+        self.notify(
+            f"No pictures in the terminal's own pixels (kitty graphics): {why}. Half blocks stay.",
+            severity="warning",
+        )
 
     def action_screenshot_file(self) -> None:
+        # What the terminal draws itself is not in the cells.
+        native = self.graphics_on
+        self.graphics_on = False
+        captured = capture(self)
+        self.graphics_on = native
         self._write_screen(
-            capture(self), self.screen.VIEW if isinstance(self.screen, View) else "dialog"
+            captured, self.screen.VIEW if isinstance(self.screen, View) else "dialog"
         )
 
     @work(thread=True, group="screenshot", exit_on_error=False)
@@ -169,7 +203,7 @@ class Shell(GoingOn, Linked):
         for key in self.key_table.keys:
             target = self if key.view == "app" else screen
             # Below a dialog nothing changes.
-            fits = key.view in ("app", view) and (view or key.id in _ON_DIALOGS)
+            fits = key.view in keys.in_force(view) and (view or key.id in _ON_DIALOGS)
             if fits and target.check_action(key.action.partition("(")[0], ()):
                 yield SystemCommand(
                     key.help,

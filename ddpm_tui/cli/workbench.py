@@ -115,8 +115,10 @@ def open_workbench(
     if link_budget is not None:
         own = replace(own, link_budget=parse_budget(link_budget))
     from ddpm_tui.app import Workbench
+    from ddpm_tui.terminal import kitty
     from ddpm_tui.terminal.hangup import watched
 
     app = Workbench(runs_dir, data_dir=data_dir, device=device, train=train, preferences=own)
+    kitty.listen()
     with watched(app.leave_terminal, app.save_training):
         app.run()

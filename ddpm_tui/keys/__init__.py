@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddpm_tui.keys import app, forward, paint, runs, sample, train
+from ddpm_tui.keys import app, forward, paint, pictures, runs, sample, train
 from ddpm_tui.keys.key import Key
-from ddpm_tui.keys.table import KeyTable
+from ddpm_tui.keys.table import KeyTable, in_force
 
 if TYPE_CHECKING:
     from textual.binding import Binding
 
-__all__ = ["KEYS", "VIEW_TITLES", "Key", "KeyTable", "bindings", "display"]
+__all__ = ["KEYS", "VIEW_TITLES", "Key", "KeyTable", "bindings", "display", "in_force"]
 
 KEYS: tuple[Key, ...] = (
     *app.KEYS,
@@ -25,6 +25,7 @@ KEYS: tuple[Key, ...] = (
     *sample.KEYS,
     *paint.KEYS,
     *forward.KEYS,
+    *pictures.KEYS,
 )
 
 VIEW_TITLES = {
@@ -34,6 +35,7 @@ VIEW_TITLES = {
     "sample": "Sample",
     "paint": "Painting a mask",
     "forward": "Forward",
+    "pictures": "Pictures",
 }
 
 

@@ -6,11 +6,16 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ddpm_tui.keys import names
+from ddpm_tui.keys import names, pictures
 from ddpm_tui.keys.key import Key
 from engine.errors import ConfigError
 
 _LISTING = "`ddpm-tui keys` lists the actions with their keys."
+
+
+def in_force(view: str) -> tuple[str, ...]:
+    """The tables whose keys work in a view: its own, and what it has in common with others."""
+    return (view, "pictures", "app") if view in pictures.HOSTS else (view, "app")
 
 
 class KeyTable:
@@ -58,9 +63,11 @@ class KeyTable:
     def _refuse_clashes(self, where: Mapping[str, str]) -> None:
         """A key means one thing in a view, and what the app takes is taken in every view."""
         taken: dict[tuple[str, str], Key] = {}
-        for key in sorted(self.keys, key=lambda key: key.view != "app"):
+        common = ("app", "pictures")  # before the views that they hold in
+        for key in sorted(self.keys, key=lambda key: (key.view not in common, key.view)):
             for name in key.names:
-                other = taken.get(("app", name)) or taken.get((key.view, name))
+                tables = in_force(key.view)
+                other = next((taken[view, name] for view in tables if (view, name) in taken), None)
                 if other is not None and other.id != key.id:
                     said = next((where[id] for id in (key.id, other.id) if id in where), key.id)
                     raise ConfigError(

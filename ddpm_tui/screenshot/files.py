@@ -65,8 +65,9 @@ def capture(app: App[Any], title: str | None = None) -> Captured:
     rows = rows_of(app)
     with _still_to_be_sent(app):
         svg = app.export_screenshot(title=title)
-    # As on the terminal: 24-bit colours become those that 256 have.
-    system = ColorSystem.EIGHT_BIT if app.console.color_system == "256" else ColorSystem.TRUECOLOR
+    # As on the terminal: 24-bit colours become those that 256 or 16 have.
+    systems = {"256": ColorSystem.EIGHT_BIT, "standard": ColorSystem.STANDARD}
+    system = systems.get(app.console.color_system or "", ColorSystem.TRUECOLOR)
     return Captured(svg, rows, app.size.width, system, app.ansi_theme)
 
 

@@ -20,7 +20,8 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from ddpm_tui import keys
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.base import View, for_display
+from ddpm_tui.views.base import for_display
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.widgets.chart import LineChart, Series
 from ddpm_tui.widgets.pixels import PixelGrid, layout
 from engine.config import DiffusionConfig
@@ -163,7 +164,7 @@ class Column(PixelGrid):
         self.show(self._stack[: max((rows + 1) // (one.height + 1), 1)])
 
 
-class ForwardView(View):
+class ForwardView(PictureView):
     """Real images, t under the keys, and what the two schedules make of it."""
 
     VIEW = "forward"
@@ -290,7 +291,7 @@ class ForwardView(View):
             return
         grid = self.query_one("#images", PixelGrid)
         grid.offer(for_display(message.pictures[0]), loaded.class_names)
-        grid.border_title = "the originals" if self._t < 0 else f"x_t at t = {self._t}"
+        grid.entitle("the originals" if self._t < 0 else f"x_t at t = {self._t}")
 
     def _tell(self) -> None:
         loaded = self._loaded

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from ddpm_tui.keys import VIEW_TITLES, KeyTable
+from ddpm_tui.keys import VIEW_TITLES, KeyTable, in_force
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.going_on import GoingOn
 from ddpm_tui.views.help_texts import ABOUT, TERMS, WIDGETS
@@ -32,7 +32,7 @@ def sections(view: str, table: KeyTable, focused: str = "") -> list[Section]:
     if focused in WIDGETS:
         found.append(("Where you are", [("", WIDGETS[focused])]))
     found.append(("What you see", [("", text) for text in ABOUT.get(view, ())]))
-    for where in (view, "app"):
+    for where in in_force(view):
         rows = [(key.display, key.help) for key in table.of(where)]
         found.append((f"Keys: {VIEW_TITLES.get(where, where)}", rows))
     found[-1][1].append(("ctrl+p", "Palette: every action and theme by name"))

@@ -133,6 +133,6 @@ class HeatStrip(Widget):
         if not np.isfinite(level):
             return Segment(" ", base)
         index = round(float(level) * (len(_RAMP) - 1))
-        if mode_of(self.app) is ColorMode.NONE:
+        if mode_of(self.app) in (ColorMode.NONE, ColorMode.COLOR16):
             return Segment(_INK[index], base)
         return Segment("█", Style(color=_RAMP[index], bgcolor=base.bgcolor))

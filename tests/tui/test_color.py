@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from ddpm_tui.color import CHOICES, ColorMode, apply, detect, keep_palette, mode_of
 
-TRUECOLOR, COLOR256, NONE = ColorMode.TRUECOLOR, ColorMode.COLOR256, ColorMode.NONE
+TRUECOLOR, COLOR256, COLOR16, NONE = ColorMode
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,11 @@ TRUECOLOR, COLOR256, NONE = ColorMode.TRUECOLOR, ColorMode.COLOR256, ColorMode.N
         # What sshd hands on: TERM alone.
         ({"TERM": "xterm-256color"}, COLOR256),
         ({"TERM": "xterm"}, COLOR256),
-        ({"TERM": "linux"}, COLOR256),
+        ({"TERM": "linux"}, COLOR16),
+        ({"TERM": "linux-16color"}, COLOR16),
+        ({"TERM": "xterm-16color"}, COLOR16),
+        ({"TERM": "konsole-256color"}, COLOR256),
+        ({"TERM": "linux", "TMUX": "x"}, COLOR256),
         ({"TERM": "xterm-direct"}, TRUECOLOR),
         ({"TERM": "xterm-kitty"}, TRUECOLOR),
         ({"TERM": "alacritty"}, TRUECOLOR),
@@ -64,7 +68,7 @@ def test_the_option_overrides_everything(word: str) -> None:
 
 
 def test_an_unknown_word_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'purple'.*auto, truecolor, 256, none"):
+    with pytest.raises(ValueError, match=r"'purple'.*auto, truecolor, 256, 16, none"):
         detect({"TERM": "xterm"}, "purple")
 
 

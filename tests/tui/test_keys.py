@@ -10,7 +10,9 @@ from textual.widgets import Input
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.keys import KEYS, VIEW_TITLES, Key, KeyTable, names
+from ddpm_tui.terminal.kitty import GraphicsAnswered
 from ddpm_tui.views.base import View
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.sample.painter import MaskPainter
 from ddpm_tui.widgets.key_bar import KeyBar
 
@@ -25,7 +27,8 @@ def test_the_table_of_the_program_has_no_clash() -> None:
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.id)
 def test_every_action_can_be_called_and_says_what_it_does(key: Key) -> None:
     app = Workbench(Path("nowhere"))
-    owner = {"app": Workbench, "paint": MaskPainter}.get(key.view) or app.MODES[key.view]
+    others = {"app": Workbench, "paint": MaskPainter, "pictures": PictureView}
+    owner = others.get(key.view) or app.MODES[key.view]
     assert hasattr(owner, f"action_{key.action.partition('(')[0]}")
     assert key.help
 
@@ -140,11 +143,27 @@ async def test_any_other_key_ends_jump_mode_and_does_nothing(tmp_path: Path) -> 
 async def test_kitty_graphics_need_a_terminal_that_offers_them(tmp_path: Path) -> None:
     app = Workbench(tmp_path / "runs")
     async with app.run_test(notifications=True) as pilot:
-        await pilot.press("K")
-        assert not app.graphics_on
-        assert "does not offer" in next(iter(app._notifications)).message
-        app.link = type("Link", (), {"graphics": True})()  # type: ignore[attr-defined]
+        app.post_message(GraphicsAnswered(True))
+        await pilot.pause()
+        assert not app.graphics_on, "nobody has asked for them"
         await pilot.press("K")
         assert app.graphics_on
         await pilot.press("K")
         assert not app.graphics_on
+
+
+async def test_kitty_graphics_are_asked_for_and_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TMUX", "STY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(notifications=True) as pilot:
+        await pilot.press("K", "K")
+        assert not app._notifications, "the terminal has not answered yet"
+        app.post_message(GraphicsAnswered(False))
+        await pilot.pause()
+        assert not app.graphics_on
+        (told,) = app._notifications
+        assert "does not offer" in told.message

@@ -10,6 +10,7 @@ import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -74,6 +75,21 @@ def pixels(grid: PixelGrid, index: int) -> np.ndarray:
             )
             upper += [foreground if text[0] == HALF_BLOCK else background] * len(text)
             lower += [background] * len(text)
+        rows += [upper, lower]
+    return np.array(rows)
+
+
+def sixteen(grid: PixelGrid, index: int) -> np.ndarray:
+    """The palette indices, (rows, columns), that image `index` has on the screen."""
+    plan = grid.arrangement
+    left, top = plan.origin(index)
+    rows = []
+    for y in range(top, top + plan.height):
+        upper, lower = [], []
+        for text, style, _ in grid.render_line(y).crop(left, left + plan.width):
+            ink, paper = style.color.number, style.bgcolor.number
+            upper += [paper if text[0] == "▄" else ink] * len(text)
+            lower += [paper if text[0] == "▀" else ink] * len(text)
         rows += [upper, lower]
     return np.array(rows)
 
@@ -200,17 +216,71 @@ async def test_256_colours_keep_dark_greys_apart(use_mode) -> None:
         assert len(set(seen[[0, 8, 18, 28, 38]])) == 5
 
 
-async def test_256_colours_of_rgb_are_near(use_mode) -> None:
+def oklab(srgb: np.ndarray) -> np.ndarray:
+    """Björn Ottosson's Oklab, as he gives it."""
+    s = srgb / 255
+    r, g, b = np.moveaxis(np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4), -1, 0)
+    l_ = np.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b)
+    m_ = np.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b)
+    s_ = np.cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b)
+    return np.stack(
+        [
+            0.2104542553 * l_ + 0.7936177850 * m_ - 0.0040720468 * s_,
+            1.9779984951 * l_ - 2.4285922050 * m_ + 0.4505937099 * s_,
+            0.0259040371 * l_ + 0.7827717662 * m_ - 0.8086757660 * s_,
+        ],
+        axis=-1,
+    )
+
+
+async def test_256_colours_of_rgb_are_those_that_look_nearest(use_mode) -> None:
     use_mode(ColorMode.COLOR256)
     app = GridApp()
     async with app.run_test(size=(64, 32)):
         frame = noise(1, 64, 64, 3)
         app.grid.show(frame)
-        seen = pixels(app.grid, 0)
-        distance = np.linalg.norm(seen - frame[0].astype(int), axis=-1)
-        # The colour cube is 95 wide at its dark corner and 40 elsewhere.
-        assert distance.max() <= 85
-        assert distance.mean() <= 30
+        palette = np.array([Color.from_ansi(code).get_truecolor() for code in range(16, 256)])
+        wanted = oklab(frame[0].astype(float))
+        distance = np.linalg.norm(oklab(pixels(app.grid, 0).astype(float)) - wanted, axis=-1)
+        best = np.linalg.norm(oklab(palette.astype(float)) - wanted[:, :, None], axis=-1).min(-1)
+        # Five bits per channel are looked up, so it is not the very nearest everywhere.
+        assert (distance - best).max() <= 0.03
+        assert (distance - best).mean() <= 0.001
+
+
+async def test_in_16_colours_greys_are_dithered_and_colours_keep_their_hue(use_mode) -> None:
+    use_mode(ColorMode.COLOR16)
+    app = GridApp()
+    async with app.run_test(size=(16, 8)):
+        shares = []
+        for grey in (0, 12, 42, 128, 200, 255):
+            app.grid.show(np.full((1, 16, 16), grey, dtype=np.uint8))
+            seen = sixteen(app.grid, 0)
+            assert set(seen.ravel()) <= {0, 7, 8, 15}, "the four greys"
+            ink = {0: 0, 8: 1, 7: 2, 15: 3}
+            shares.append(np.mean([ink[code] for code in seen.ravel()]) / 3)
+        assert shares[:2] == [0, 0], "a ground that is almost black has no dots"
+        assert shares[-1] == 1
+        assert np.diff(shares[1:]).min() > 0.1
+        assert abs(shares[3] - 0.5) < 0.05
+
+        red = np.zeros((1, 16, 16, 3), dtype=np.uint8)
+        red[..., 0] = 200
+        app.grid.show(red)
+        assert set(sixteen(app.grid, 0).ravel()) <= {1, 9}
+
+
+async def test_in_16_colours_the_brighter_half_is_the_ink(use_mode) -> None:
+    """The Linux console has only eight backgrounds."""
+    use_mode(ColorMode.COLOR16)
+    app = GridApp()
+    async with app.run_test(size=(2, 1)):
+        app.grid.show(np.array([[[255, 0], [0, 255]]], dtype=np.uint8))
+        cells = [
+            (text, style.color.number, style.bgcolor.number)
+            for text, style, _ in app.grid.render_line(0)
+        ]
+        assert cells == [("▀", 15, 0), ("▄", 15, 0)]
 
 
 @pytest.mark.parametrize(("theme", "black", "white"), [("dark", " ", "@"), ("light", "@", " ")])

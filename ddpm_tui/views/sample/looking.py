@@ -6,7 +6,8 @@ import time
 
 from textual import on
 
-from ddpm_tui.views.base import View, for_display
+from ddpm_tui.views.base import for_display
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.sample.performer import Performer
 from ddpm_tui.views.sample.playhead import Playhead
 from ddpm_tui.views.sample.readout import Figures, LookPane, Readout
@@ -30,7 +31,7 @@ _SHORT = {"x_t": "x_t", "x0": "x̂_0", "eps": "ε"}
 _RESULT_TITLE = "the result"
 
 
-class Looking(View):
+class Looking(PictureView):
     """A take on the screen, and where in it one is."""
 
     def __init__(self) -> None:
@@ -233,6 +234,7 @@ class Looking(View):
 
     def action_large(self) -> None:
         self.toggle_class("-large")
+        self.action_whole_pictures()
         self._show()
 
     def action_figures(self) -> None:

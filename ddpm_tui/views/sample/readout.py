@@ -26,19 +26,6 @@ class LookPane(PixelGrid):
     def on_show(self, _event: Show) -> None:
         self.post_message(self.Exposed())
 
-    _title = ""
-
-    def watch_summary(self) -> None:
-        self.entitle(self._title)
-
-    def entitle(self, title: str) -> None:
-        """Set the title, with how many pictures are seen; a new title repaints the frame."""
-        self._title = title
-        if title and self.summary:
-            title += f" · {self.summary}"
-        if self.border_title != title:
-            self.border_title = title
-
 
 class Readout(Widget):
     """Figures in one line; in two where it has two."""

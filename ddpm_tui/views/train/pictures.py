@@ -59,7 +59,8 @@ class GridHistory(Container, can_focus=True):
 
     def on_mount(self) -> None:
         for name, title in (("ema", "EMA"), ("raw", "raw")):
-            self._pane(name).border_title = title
+            self._pane(name).entitle(title)
+            self.watch(self._pane(name), "summary", self._tell)
 
     def on_resize(self, event: Resize) -> None:
         # Cells are twice as high as wide.
@@ -146,4 +147,7 @@ class GridHistory(Container, can_focus=True):
         if self._at is not None:
             place = f"{bisect_left(self._steps, self._at) + 1}/{len(self._steps)}"
             title += f" of {self._total:,} · {place} · end follows"
+        if self._weights != "both":  # each of both has a title of its own
+            summary = self._pane(self._weights).summary
+            title = " · ".join(part for part in (title, summary) if part)
         entitle(self, title)

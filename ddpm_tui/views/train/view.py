@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from ddpm_tui import keys
 from ddpm_tui.feed import RunChanged, RunFeed, Snapshot
-from ddpm_tui.views.base import View
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.train.curves import CurveChart
 from ddpm_tui.views.train.facts import Facts
 from ddpm_tui.views.train.log import LogPane
@@ -32,7 +32,7 @@ _PANES = ("chart", "heat", "devices", "pictures", "log")
 _HEAT_COLUMNS = 200
 
 
-class TrainView(View):
+class TrainView(PictureView):
     """One run, live."""
 
     VIEW = "train"

@@ -199,7 +199,8 @@ class LineChart(Widget):
 
     def _brushes(self) -> list[Brush | None]:
         """How each series is drawn; None for marks."""
-        if mode_of(self.app) is not ColorMode.NONE:
+        # The soft colours of a theme are one and the same grey among 16.
+        if mode_of(self.app) not in (ColorMode.NONE, ColorMode.COLOR16):
             return [None if s.marks else QUADRANTS if s.dim else BRAILLE for s in self._series]
         bright = itertools.cycle(_BRIGHT)
         return [None if s.marks else _DIM if s.dim else next(bright) for s in self._series]
