@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from engine.images import Pixels, write_gif, write_png
 from engine.runs import io
 
 if TYPE_CHECKING:
-    from engine.denoising import Denoised
+    from engine.probe import Probe
 
 _FRAMES = 100
 # Each frame of these is a network call.
@@ -62,37 +62,32 @@ def counterpart(a: ForwardProcess, b: ForwardProcess, t: int, *, by_snr: bool) -
 
 
 def write_denoised(
-    look: Callable[[int], Denoised],
-    t: int,
-    num_train_timesteps: int,
-    *,
-    out: Path,
-    stem: str,
-    facts: Mapping[str, Any],
+    probe: Probe, t: int, dataset: str, *, out: Path, stem: str
 ) -> tuple[Path, Path]:
     """What a network makes of images at t, as PNG, and of all t as GIF.
 
     The rows are x_0, x_t, x̂_0 and |x̂_0 − x_0|.
 
     Args:
-        look: asks the network at a timestep, see `engine.denoising.denoise`.
-        facts: what the PNG tells of itself, besides t, rows and errors.
+        dataset: its name, for what the PNG tells of itself.
 
     Raises:
         RunError: the folder cannot be written.
     """
-    seen = look(t)
-    film = [
-        np.concatenate(look(at).rows()) for at in _spread(0, num_train_timesteps, _FRAMES_DENOISED)
-    ]
-    told = {
-        **facts,
+    seen = probe.at(t)
+    frames = _spread(0, probe.process.schedule.num_train_timesteps, _FRAMES_DENOISED)
+    film = [np.concatenate(probe.at(frame).rows()) for frame in frames]
+    facts = {
+        "run": probe.trained.run.name,
+        "step": probe.trained.step,
+        "dataset": dataset,
+        "told_class": probe.told,
         "t": t,
         "rows": ["x_0", "x_t", "x0", "deviation"],
         "x0_error": [float(f"{error:.4g}") for error in seen.x0_error.tolist()],
         "eps_error": [float(f"{error:.4g}") for error in seen.eps_error.tolist()],
     }
-    return _write(out, stem, seen.rows(), film, told, len(seen.x_start))
+    return _write(out, stem, seen.rows(), film, facts, len(seen.x_start))
 
 
 def _spread(first: int, num_train_timesteps: int, frames: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,15 +59,33 @@ def look(
         DataError: the images are of another shape than those of the training.
     """
     from engine.data.dataset import load
-    from engine.denoising import Look
     from engine.errors import ConfigError
+    from engine.forward import ForwardProcess
     from engine.forward_files import write_denoised
+    from engine.probe import Probe
     from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
     total = trained.schedule.num_train_timesteps
     t = total // 2 - 1 if timestep is None else timestep
     if t >= total:
-        raise ConfigError(f"--timestep {t} is not there", f"{run.name} has t = 0 to {total - 1}.")
+        raise ConfigError(f"There is no timestep {t}", f"{run.name} has 0 to {total - 1}.")
     data = load(dataset or trained.config.data.dataset, data_dir=data_dir)
-    looks = Look.of(trained, data, num, seed)
+    process = ForwardProcess.of(data, trained.schedule.to("cpu"), num, seed)
+    probe = Probe(trained, process, data.class_names)
+    stem = f"forward-{run.name}-step{trained.step}-t{t}"
+    png, gif = write_denoised(probe, t, data.name, out=out, stem=stem)
+    seen = probe.at(t)
+    errors = {
+        "x0_error": float(seen.x0_error.mean()),
+        "eps_error": float(seen.eps_error.mean()),
+    }
+    if as_json:
+        facts = {"run": run.name, "step": trained.step, "t": t, "told_class": probe.told, **errors}
+        print(json.dumps({**facts, "png": str(png), "gif": str(gif), "dataset": data.name}))
+        return
+    print(
+        f"{run.name} at step {trained.step:,} on {data.name}, t = {t}: mean squared error of x_0 "
+        f"{errors['x0_error']:.3g}, of the noise {errors['eps_error']:.3g}"
+    )
+    print(f"picture  {png}\ngif      {gif}")

@@ -37,11 +37,6 @@ class Loaded:
     mean_image: Tensor
     _process: ForwardProcess
 
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
-        return tuple(self.mean_image.shape)
-
     def measured(self, schedule: NoiseSchedule) -> ForwardProcess:
         """All images; the schedule is all that differs from one call to the next."""
         return replace(self._process, schedule=schedule)

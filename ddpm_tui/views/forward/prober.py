@@ -6,14 +6,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_tui.views.forward.images import Loaded
 from ddpm_tui.views.sample.performer import Models
 from ddpm_tui.worker import TrainingThread, sparing_the_training
-from engine.errors import DataError
 from engine.images import Pixels
 from engine.runs.checkpoint import find_checkpoint
 from engine.runs.folder import Run
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.denoising import Denoised, DenoisingError
-    from engine.sampling import TrainedModel
+    from engine.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -107,8 +105,7 @@ class Prober:
         self._question: int | None = None
         self._figure: tuple[int, Path, str] | None = None
         self._working = self._closed = False
-        self._trained: TrainedModel | None = None
-        self._scale = 1.0  # of the guidance: 0 tells no class, as images of other classes get
+        self._probe: Probe | None = None
         self._known: Known | None = None
         self._measuring: Iterator[DenoisingError] | None = None
 
@@ -157,7 +154,7 @@ class Prober:
 
     def _answer(self) -> bool:
         """The next piece of work; False when there is none."""
-        trained = self._trained or self._load()
+        probe = self._probe or self._load()
         with self._lock:
             t, self._question = self._question, None
             figure, self._figure = self._figure, None
@@ -166,10 +163,10 @@ class Prober:
         known = self._known
         assert known is not None
         if t is not None:
-            self._known = replace(known, seen=Seen.of(self._look(trained, t)), saved=None)
+            self._known = replace(known, seen=Seen.of(probe.at(t)), saved=None)
         elif figure is not None:
             at, out, stem = figure
-            self._known = replace(known, saved=self._write(trained, at, out, stem))
+            self._known = replace(known, saved=self._write(probe, at, out, stem))
         else:
             error = next(self._measuring, None) if self._measuring else None
             if error is None:
@@ -182,61 +179,25 @@ class Prober:
             self._tell(self, self._known)
         return True
 
-    def _load(self) -> TrainedModel:
-        from engine.denoising import denoising_errors, probe_timesteps
+    def _load(self) -> Probe:
+        from engine.denoising import probe_timesteps
+        from engine.probe import Probe
 
-        network = self.network
+        network, loaded = self.network, self.loaded
         step = find_checkpoint(network.run, network.which).step
         trained = self._models.get(network.run, step)
-        timesteps = probe_timesteps(trained.schedule.num_train_timesteps)
-        if trained.image_shape != self.loaded.image_shape:
-            raise DataError(
-                f"{network.run.name} was trained on images of another shape",
-                "Choose a data set like its own with o.",
-            )
-        self._scale = float(network.told and trained.class_names == self.loaded.all_names)
-        told = trained.config.model.class_conditional and self._scale > 0
-        self._known = Known(step, told, of=len(timesteps))
-        process = self.loaded.measured(trained.schedule).to(trained.device)
-        self._measuring = denoising_errors(
-            trained.told(process.labels, self._scale),
-            process,
-            timesteps,
-            self.loaded.mean_image,
-            **self._how(trained),
+        schedule = trained.schedule
+        shown, measured = (
+            Probe(trained, process, loaded.all_names, told=network.told)
+            for process in (loaded.shown(schedule), loaded.measured(schedule))
         )
-        self._trained = trained
-        return trained
+        timesteps = probe_timesteps(schedule.num_train_timesteps)
+        self._measuring = measured.errors(timesteps, loaded.mean_image)
+        self._known = Known(step, shown.told, of=len(timesteps))
+        self._probe = shown
+        return shown
 
-    def _how(self, trained: TrainedModel) -> dict[str, Any]:
-        from engine.sampling import x0_limit
-
-        return {
-            "prediction_type": trained.config.diffusion.prediction_type,
-            "limit_x0": x0_limit(trained.config.sampling),
-        }
-
-    def _look(self, trained: TrainedModel, t: int) -> Denoised:
-        from engine.denoising import denoise
-
-        process = self.loaded.shown(trained.schedule).to(trained.device)
-        denoiser = trained.told(process.labels, self._scale)
-        return denoise(denoiser, process, t, **self._how(trained))
-
-    def _write(self, trained: TrainedModel, t: int, out: Path, stem: str) -> tuple[Path, Path]:
+    def _write(self, probe: Probe, t: int, out: Path, stem: str) -> tuple[Path, Path]:
         from engine.forward_files import write_denoised
 
-        facts = {
-            "run": self.network.run.name,
-            "step": trained.step,
-            "dataset": self.loaded.dataset,
-            "told_class": self._known is not None and self._known.told,
-        }
-        return write_denoised(
-            partial(self._look, trained),
-            t,
-            trained.schedule.num_train_timesteps,
-            out=out,
-            stem=stem,
-            facts=facts,
-        )
+        return write_denoised(probe, t, self.loaded.dataset, out=out, stem=stem)
