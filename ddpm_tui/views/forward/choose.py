@@ -93,6 +93,7 @@ class ChooseNetwork(GoingOn, ModalScreen[Network | None]):
     ChooseNetwork OptionList {
         height: auto; max-height: 20; border: none; background: $surface; padding: 0;
     }
+    ChooseNetwork OptionList:focus { border: none; }
     ChooseNetwork #none { height: auto; color: $foreground 80%; }
     ChooseNetwork #which { height: 1; margin-top: 1; display: none; }
     ChooseNetwork #which Label { width: 12; color: $text-muted; }

@@ -12,7 +12,7 @@ from engine.config import DiffusionConfig, make_config
 from engine.errors import ConfigError
 from engine.runs.folder import Run
 
-_NOTE = "Two schedules for the same images and the same noise. What is empty stays as usual."
+_NOTE = "Two schedules for the same images and the same noise."
 _OF_RUN = "run "
 _PLAIN = {common: name for name, common in COMMON.items()}
 
@@ -44,18 +44,21 @@ def _fields(which: str, now: Named, runs: dict[str, Run]) -> list[Field]:
         return "" if now.run or value == usual else f"{value:g}"
 
     return [
-        Field(which, title, "by name, or that of a run", choices=tuple(offered), value=present),
         Field(
-            f"{which}-timesteps", f"{title} T", "timesteps, 2 to 10,000; empty is 1000",
-            value=unusual("num_train_timesteps"),
+            which, title, "by name; that of a run is taken as it is",
+            choices=tuple(offered), value=present,
         ),
         Field(
-            f"{which}-start", f"{title} β first", "linear, sigmoid: first β; empty is 1e-4",
-            value=unusual("beta_start"),
+            f"{which}-timesteps", f"{title} T", "timesteps, 2 to 10,000",
+            value=unusual("num_train_timesteps"), placeholder="1000",
         ),
         Field(
-            f"{which}-end", f"{title} β last", "linear, sigmoid: last β; empty is 0.02",
-            value=unusual("beta_end"),
+            f"{which}-start", f"{title} β first", "linear, sigmoid: β at the first timestep",
+            value=unusual("beta_start"), placeholder="1e-4",
+        ),
+        Field(
+            f"{which}-end", f"{title} β last", "linear, sigmoid: β at the last timestep",
+            value=unusual("beta_end"), placeholder="0.02",
         ),
         Field(
             f"{which}-zero", f"{title} zero SNR", "rescaled, so that nothing is left at T − 1",
