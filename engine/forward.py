@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from engine.alignment import level_at
 from engine.data.dataset import Dataset
 from engine.data.range import to_uint8, to_unit
-from engine.diffusion import q_sample
-from engine.images import Pixels, write_gif, write_png
+from engine.images import Pixels
 from engine.rng import sample_noise
-from engine.runs import io
 from engine.schedule import NoiseSchedule
 
 # The article's stations of the forward process.
 PERCENTS = (25, 50, 75, 100)
-_GIF_FRAMES = 100
 
 
 def station(percent: float, num_train_timesteps: int) -> int:
@@ -34,27 +31,54 @@ class ForwardProcess:
     Attributes:
         x_start: (N, C, H, W) in [−1, 1].
         noise: (N, C, H, W); one draw for all t, so that a change of t is all that changes.
+        labels: int64 (N,), the class of each image.
     """
 
     schedule: NoiseSchedule
     x_start: Tensor
     noise: Tensor
+    labels: Tensor
 
     @classmethod
     def of(cls, dataset: Dataset, schedule: NoiseSchedule, num: int, seed: int) -> ForwardProcess:
-        """The first images of the data set, one class after the other as far as they go."""
-        x_start = to_unit(dataset.images[spread_over_classes(dataset.labels, num)])
+        """The first held-out images of the data set, one class after the other.
+
+        Held out, so that what a network makes of them says what it has learned.
+        """
+        chosen = spread_over_classes(dataset.test_labels, num)
+        x_start = to_unit(dataset.test_images[chosen])
         noise = sample_noise(seed, "forward", 0, range(num), dataset.image_shape, dataset.device)
-        return cls(schedule, x_start, noise)
+        return cls(schedule, x_start, noise, dataset.test_labels[chosen])
 
-    def at(self, t: int) -> Tensor:
-        """x_t, (N, C, H, W); t = −1 gives the originals."""
-        if t < 0:
+    def __len__(self) -> int:
+        return len(self.x_start)
+
+    def first(self, num: int) -> ForwardProcess:
+        """The same with the first images alone."""
+        return replace(
+            self, x_start=self.x_start[:num], noise=self.noise[:num], labels=self.labels[:num]
+        )
+
+    def to(self, device: torch.device | str) -> ForwardProcess:
+        return ForwardProcess(
+            self.schedule.to(device),
+            self.x_start.to(device),
+            self.noise.to(device),
+            self.labels.to(device),
+        )
+
+    def at(self, t: float) -> Tensor:
+        """x_t, (N, C, H, W); t = −1 gives the originals, and between timesteps see `level_at`.
+
+        √ᾱ_t x_0 + √(1 − ᾱ_t) ε  (Ho et al. 2020, eq. 4), one t for all images.
+        """
+        if t < 0 and t == int(t):
             return self.x_start
-        timesteps = torch.full((len(self.x_start),), t, device=self.x_start.device)
-        return q_sample(self.schedule, self.x_start, timesteps, self.noise)
+        alpha_cumprod = level_at(self.schedule, t)
+        signal, sigma = math.sqrt(alpha_cumprod), math.sqrt(1 - alpha_cumprod)
+        return signal * self.x_start + sigma * self.noise
 
-    def pixels(self, t: int) -> Pixels:
+    def pixels(self, t: float) -> Pixels:
         """x_t as uint8 (N, C, H, W), by the fixed map."""
         result: Pixels = to_uint8(self.at(t)).cpu().numpy()
         return result
@@ -75,20 +99,3 @@ def spread_over_classes(labels: Tensor, num: int) -> Tensor:
     rank = torch.arange(len(labels), device=labels.device) - starts[labels[order]]
     key = rank * len(counts) + labels[order]
     return order[torch.argsort(key)[:num]]
-
-
-def write_forward(process: ForwardProcess, out: Path, stem: str) -> tuple[Path, Path]:
-    """The originals and 25, 50, 75 and 100 % as one PNG, a row each; the whole way as GIF.
-
-    Raises:
-        RunError: the folder cannot be written.
-    """
-    with io.explained("create", out):
-        out.mkdir(parents=True, exist_ok=True)
-    total = process.schedule.num_train_timesteps
-    rows = [process.pixels(-1), *(process.pixels(station(p, total)) for p in PERCENTS)]
-    png, gif = out / f"{stem}.png", out / f"{stem}.gif"
-    write_png(png, np.concatenate(rows), columns=len(rows[0]))
-    timesteps = np.linspace(-1, total - 1, min(_GIF_FRAMES, total + 1)).astype(int)
-    write_gif(gif, [process.pixels(int(t)) for t in timesteps])
-    return png, gif

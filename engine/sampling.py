@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from engine.conditioning import Guided, condition
+from engine.conditioning import Condition, Guided, condition
 from engine.config import RunConfig, SamplingConfig
 from engine.data.range import to_uint8
 from engine.device import (
@@ -200,6 +200,19 @@ class TrainedModel:
             dtype=self.dtype,
             exact=self.exact,
         )
+
+    def told(self, labels: Tensor, guidance_scale: float = 1.0) -> Denoiser:
+        """What predicts for images whose classes are known.
+
+        Args:
+            labels: int64 (N,); a network that was not told the classes never sees them.
+            guidance_scale: 1 tells the class, 0 does not, see `Guided`.
+        """
+        network = partial(_call_in, self.model, self.dtype, self.exact)
+        if not self.config.model.class_conditional:
+            return network
+        asked = Condition(((labels, 1.0),), guidance_scale)
+        return Guided(network, len(self.class_names), asked)
 
     def draw(
         self, sampling: SamplingConfig, seed: int, indices: Sequence[int]

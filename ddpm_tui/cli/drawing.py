@@ -32,6 +32,7 @@ from ddpm_tui.cli.options import (
     print_json,
     sampling_overrides,
 )
+from engine.errors import ConfigError
 
 
 def sample(
@@ -94,37 +95,74 @@ def sample(
 
 
 def forward(
-    dataset: Annotated[str | None, typer.Option(help="Data set [default: as for train].")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set [default: as for train, or the run's].")
+    ] = None,
     beta_schedule: Annotated[
-        BetaSchedule, typer.Option(help="Noise schedule; squaredcos_cap_v2 is the cosine schedule.")
-    ] = BetaSchedule.squaredcos_cap_v2,
+        BetaSchedule | None,
+        typer.Option(
+            help="Noise schedule; squaredcos_cap_v2 is cosine [default: squaredcos_cap_v2].",
+            show_default=False,
+        ),
+    ] = None,
     num_train_timesteps: Annotated[
-        int, typer.Option(help="T, the length of the process.", min=2, max=10_000)
-    ] = 1000,
+        int | None,
+        typer.Option(help="T, the length of the process [default: 1000].", min=2, max=10_000),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="A run: what its network makes of the images at --timestep.", metavar="RUN"
+        ),
+    ] = None,
+    timestep: Annotated[
+        int | None, typer.Option(help="With --run, t of the picture [default: T/2 − 1].", min=0)
+    ] = None,
+    checkpoint: Checkpoint = "best",
     num: Annotated[int, typer.Option(help="Pictures.", min=1, max=1000)] = 10,
     seed: Annotated[int, typer.Option(help="Decides the noise.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Folder.", metavar="DIR")] = Path(),
     data_dir: DataDir = None,
+    device: Device = "auto",
+    runs_dir: RunsDir = None,
     as_json: Json = False,
 ) -> None:
     """Show real images turning into noise.
 
-    The forward process: what is left of them at 25, 50, 75 and 100 % of the timesteps.
+    The forward process: what is left of held-out images at 25, 50, 75 and 100 % of the timesteps.
+    With --run: x_0, x_t, the predicted x_0 and its error, a row each, and all t as GIF.
     """
-    from engine.data import default_dataset
-    from engine.data.dataset import load
-    from engine.forward import ForwardProcess, write_forward
-    from engine.schedule import NoiseSchedule
+    from ddpm_tui.headless import forwarding
 
-    data = load(dataset or default_dataset(data_dir), data_dir=data_dir)
-    schedule = NoiseSchedule.create(beta_schedule.value, num_train_timesteps)
-    process = ForwardProcess.of(data, schedule, num, seed)
-    png, gif = write_forward(process, out, f"forward-{data.name}-{beta_schedule.value}")
-    if as_json:
-        print_json({"png": str(png), "gif": str(gif), "dataset": data.name})
+    if run is None:
+        forwarding.forward(
+            dataset,
+            (beta_schedule or BetaSchedule.squaredcos_cap_v2).value,
+            num_train_timesteps or 1000,
+            num,
+            seed,
+            out=out,
+            data_dir=data_dir,
+            as_json=as_json,
+        )
         return
-    print(f"{data.name} ({data.origin}), {beta_schedule.value}, T = {num_train_timesteps}")
-    print(f"picture  {png}\ngif      {gif}")
+    if beta_schedule is not None or num_train_timesteps is not None:
+        raise ConfigError(
+            "The network only knows the noise schedule that it was trained with",
+            "Leave out --beta-schedule and --num-train-timesteps, or --run.",
+        )
+    forwarding.look(
+        open_named(runs_dir, run),
+        dataset,
+        timestep,
+        num,
+        seed,
+        which=checkpoint,
+        out=out,
+        data_dir=data_dir,
+        device=device,
+        as_json=as_json,
+    )
 
 
 def export(

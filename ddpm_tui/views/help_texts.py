@@ -16,8 +16,12 @@ ABOUT: dict[str, tuple[str, ...]] = {
         "x̂_0 the picture that it believes in, ε the noise that it sees.",
     ),
     "forward": (
-        "The forward process: x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, at any t in one step. The curves "
-        "are those of the noise schedule.",
+        "The forward process: x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, at any t in one step, under two "
+        "noise schedules and with the same noise. At equal SNR (e) the two pictures are equal: t "
+        "is only a name for an amount of noise.",
+        "d shows what a trained network makes of x_t in one call, on images that it was not "
+        "trained on. The curves hold its error beside what needs no network: the mean image, and "
+        "x_t itself.",
     ),
     "inspect": (
         "The five components of a diffusion model, each explained by what it does in this run: "
@@ -40,11 +44,13 @@ WIDGETS: dict[str, str] = {
 TERMS: tuple[tuple[str, str, str], ...] = (
     ("", "t", "timestep, 0 … T − 1: how far the forward process has gone; T − 1 is pure noise"),
     ("", "x_0, x_t", "an image; the same with the noise of timestep t"),
-    ("sample inspect train", "x̂_0", "the image that the network believes is behind x_t"),
+    ("sample inspect train forward", "x̂_0", "the image that the network believes is behind x_t"),
     ("", "ε", "the noise: standard normal, one number a pixel"),
     ("forward inspect", "β_t", "the variance of the noise that step t adds"),
     ("forward inspect sample", "ᾱ_t", "the share of the image's variance that is left at t"),
     ("forward inspect", "SNR", "signal to noise, ᾱ_t / (1 − ᾱ_t)"),
+    ("forward", "MSE", "mean squared error, of images in −1 … 1; the mean of all pixels"),
+    ("forward", "sees to t", "x̂_0 is up to there less than half as wrong as the mean image"),
     ("train runs", "EMA", "a running mean of the weights; samples are drawn with it"),
     ("train runs", "held-out", "the loss on images that training never sees"),
     ("train", "lr", "learning rate, the length of a step of the weights"),
