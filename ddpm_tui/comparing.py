@@ -12,15 +12,23 @@ from ddpm_tui.sanitize import clean
 from engine.compare.standing import Comparison, Figure
 
 NOTHING = "–"
+# The head of the column with what real pictures get.
+REAL = "real"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A label and a cell for each run; `best` are the columns that are ahead."""
+    """A label and a cell for each run.
+
+    Attributes:
+        best: the columns that are ahead.
+        real: what real pictures get, where that is one number for all runs.
+    """
 
     label: str
     cells: tuple[str, ...]
     best: tuple[int, ...] = ()
+    real: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,11 @@ class Section:
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def has_real(self) -> bool:
+        """Whether it has a column for real pictures."""
+        return any(row.real for row in self.rows)
 
 
 def _count(value: int) -> str:
@@ -49,22 +62,22 @@ def _speed(value: float) -> str:
     return f"{value:,.0f}"
 
 
-# In their order: what a figure is called, how it is written.
+# In the order of their rows, first what decides: what a figure is called, how it is written.
 _FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "state": ("state", str),
     "step": ("step", _count),
-    "images_seen": ("images seen", _count),
-    "elapsed": ("trained", duration),
-    "parameters": ("parameters", _count),
-    "images_per_second": ("images/s", _speed),
     "loss": ("loss", figure),
-    "held_out": ("held-out loss", figure),
+    "held_out": ("held-out", figure),
     "frechet": ("Fréchet", _distance),
     "kernel": ("kernel ×1000", _thousandths),
     "precision": ("precision", _distance),
     "recall": ("recall", _distance),
     "evaluated_pictures": ("of pictures", _count),
     "evaluated_step": ("at step", _count),
+    "parameters": ("parameters", _count),
+    "images_seen": ("images seen", _count),
+    "elapsed": ("trained", duration),
+    "images_per_second": ("images/s", _speed),
 }
 # Where no run is evaluated, rows of dashes say nothing.
 _OF_SCORES = ("frechet", "kernel", "precision", "recall", "evaluated_pictures", "evaluated_step")
@@ -76,27 +89,28 @@ def sections(comparison: Comparison) -> tuple[Section, Section]:
 
 
 def _scores(comparison: Comparison) -> Section:
+    figures = {row.name: row for row in comparison.figures}
     rows = [
-        _figure_row(row)
-        for row in comparison.figures
-        if row.name not in _OF_SCORES or any(value is not None for value in row.values)
+        _figure_row(figures[name])
+        for name in _FIGURES
+        if name not in _OF_SCORES or any(value is not None for value in figures[name].values)
     ]
     return Section("scores", tuple(rows), comparison.notes)
 
 
 def _figure_row(row: Figure) -> Row:
-    """A value, the floor of real pictures beside it in brackets."""
+    """Values with what as many real pictures get: in a column of its own where that is the same
+    for all runs, else in brackets beside each."""
     label, written = _FIGURES[row.name]
-    floors = row.floors or (None,) * len(row.values)
-    cells = [
-        NOTHING
-        if value is None
-        else written(value) + (f" ({written(floor)})" if floor is not None else "")
-        for value, floor in zip(row.values, floors, strict=True)
+    cells = [NOTHING if value is None else written(value) for value in row.values]
+    floors = ["" if floor is None else written(floor) for floor in row.floors]
+    known = set(filter(None, floors))
+    if len(known) <= 1:
+        return Row(label, tuple(cells), row.best, next(iter(known), ""))
+    beside = [
+        f"{cell} ({floor})" if floor else cell for cell, floor in zip(cells, floors, strict=True)
     ]
-    if any(floor is not None for floor in floors):
-        label += " (real)"
-    return Row(label, tuple(cells), row.best)
+    return Row(f"{label} (real)", tuple(beside), row.best)
 
 
 def _differences(comparison: Comparison) -> Section:
@@ -135,13 +149,16 @@ def comparison_text(comparison: Comparison) -> str:
     parts = []
     for section in sections(comparison):
         if section.rows:
-            rows = [[row.label, *_starred(row)] for row in section.rows]
-            right = set(range(1, len(names) + 1))
-            parts.append(table([section.title.upper(), *names], rows, right=right))
+            columns = [*names, REAL] if section.has_real else names
+            rows = [
+                [row.label, *_starred(row), row.real][: len(columns) + 1] for row in section.rows
+            ]
+            right = set(range(1, len(columns) + 1))
+            parts.append(table([section.title.upper(), *columns], rows, right=right))
         parts += [clean(note) for note in section.notes]
         parts.append("")
     if any(row.best for row in comparison.figures):
-        parts.append("* is the best of its row; (real) is what as many real pictures get.")
+        parts.append("* is the best of its row; real is what as many real pictures get.")
     return "\n".join(parts).rstrip()
 
 

@@ -4,7 +4,18 @@ from ddpm_tui.keys.key import Key
 
 KEYS: tuple[Key, ...] = (
     Key("compare.back", "back", "escape", "Back", "All panes again; no cursor; back to the runs"),
+    Key(
+        "compare.full",
+        "full",
+        "f",
+        "Pane",
+        "The pane alone; on a small screen, the next one",
+    ),
     Key("compare.draw", "draw", "d", "Draw", "Draw from every run with the same seeds"),
+    Key("compare.curve", "curve", "v", "Curve", "Loss, or held-out loss of the checkpoints"),
+    Key("compare.axis", "axis", "x", "Axis", "Chart: by step, by images seen, or by seconds"),
+    Key("compare.save", "save", "w", "Save", "Write the pictures as PNG, the figures as JSON"),
+    Key("compare.seed", "seed", "n", "Seed", "Draw with the next seed"),
     Key(
         "compare.settings",
         "settings",
@@ -19,14 +30,9 @@ KEYS: tuple[Key, ...] = (
         "Best/last",
         "Draw from the best checkpoints, or the newest",
     ),
-    Key("compare.seed", "seed", "n", "Seed", "Draw with the next seed"),
     Key("compare.grids", "grids", "p", "Grids", "The sample grids of the training again"),
-    Key("compare.curve", "curve", "v", "Curve", "Loss, or held-out loss of the checkpoints"),
-    Key("compare.axis", "axis", "x", "Axis", "Chart: by step, by images seen, or by seconds"),
     Key("compare.smooth", "smooth", "m", "", "Chart: smoothed, or every step as it was"),
     Key("compare.log-y", "log_y", "y", "", "Chart: logarithmic or linear axis"),
-    Key("compare.full", "full", "f", "Full", "The pane alone; tab chooses another"),
-    Key("compare.save", "save", "w", "Save", "Write the pictures as PNG, the figures as JSON"),
     Key("compare.earlier", "scrub(-1)", "left_square_bracket", "", "Earlier sample grids", "["),
     Key("compare.later", "scrub(1)", "right_square_bracket", "", "Later sample grids", "]"),
     Key("compare.left", "move(-1)", "left,h", "", "Chart: cursor back; table: runs before", "← h"),

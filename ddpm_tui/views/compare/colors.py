@@ -21,6 +21,6 @@ MOST = len(COLORS)
 def numbered(index: int, name: str, room: int) -> str:
     """`2 wide`, in at most `room` cells; the number alone where there is no room for a name."""
     number = str(index + 1)
-    if room < len(number) + 3:
+    if room < len(number) + 4:
         return number
     return f"{number} {clean(name, room - len(number) - 1)}"

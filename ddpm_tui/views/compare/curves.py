@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from textual.events import Resize
+from textual.message import Message
 
+from ddpm_tui.comparing import Row
 from ddpm_tui.feed import Snapshot
 from ddpm_tui.report import duration, figure
 from ddpm_tui.views.compare.colors import COLORS, numbered
@@ -27,7 +29,7 @@ _AXES: tuple[tuple[str, Callable[[float], str]], ...] = (
 )
 _CURVES = ("loss", "held-out loss")
 # Cells of the legend before the first name, and of the sign before every name.
-_LEGEND_MARGIN, _LEGEND_SIGN = 8, 6
+_LEGEND_MARGIN, _LEGEND_SIGN = 1, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +40,9 @@ class _Line:
     y: Floats
 
     def at(self, x: float) -> float | None:
-        """The newest value up to a place; None before the first, and in a gap."""
+        """The newest value up to a place; None in a gap, before the first and after the last."""
         index = int(np.searchsorted(self.x, x, "right")) - 1
-        if index < 0 or not math.isfinite(self.y[index]):
+        if index < 0 or x > self.x[-1] or not math.isfinite(self.y[index]):
             return None
         return float(self.y[index])
 
@@ -62,6 +64,9 @@ class RunCurves(LineChart):
         self._smoothed = True
         self._lines: list[_Line] = []
         self._wide = 0
+
+    class CursorMoved(Message):
+        """`at_cursor` says something else now."""
 
     def show_sides(self, sides: Sides) -> None:
         """Draw what the folders say."""
@@ -111,6 +116,12 @@ class RunCurves(LineChart):
         super().watch_log_y()
         self._tell()
 
+    def at_cursor(self) -> Row | None:
+        """The value of every run at the cursor; None without one."""
+        if self.cursor is None:
+            return None
+        return Row("at cursor", tuple(figure(line.at(self.cursor)) for line in self._lines))
+
     def _ends(self) -> tuple[float, float] | None:
         drawn = [line.x for line in self._lines if len(line.x)]
         if not drawn:
@@ -159,17 +170,18 @@ class RunCurves(LineChart):
             ]
         )
         self._tell()
+        self.post_message(self.CursorMoved())
 
     def _names(self) -> list[str]:
         """As long as the legend has room for all of them; a value goes before a name."""
         if self._sides is None:
             return []
-        values = [
-            "" if self.cursor is None else f" {figure(line.at(self.cursor))}"
-            for line in self._lines
-        ]
         count = max(len(self._lines), 1)
         room = (self.content_size.width - _LEGEND_MARGIN) // count - _LEGEND_SIGN
+        at_cursor = self.at_cursor()
+        values = [f" {cell}" for cell in at_cursor.cells] if at_cursor else [""] * count
+        if room < max(map(len, values)) + 1:
+            values = [""] * count
         standings = self._sides.comparison.standings
         return [
             numbered(index, standing.name, room - len(value)) + value
@@ -185,8 +197,8 @@ class RunCurves(LineChart):
             parts.append("log")
         if self.cursor is not None:
             parts.append(_AXES[self._axis][1](self.cursor))
-            if len(self._lines) == 1:
+            if len(self._lines) == 1:  # which has no legend
                 parts.append(figure(self._lines[0].at(self.cursor)))
         elif self._sides is not None and losses_apart(dict(self._sides.comparison.config)):
-            parts.append("losses do not compare")
+            parts.append("not comparable")
         entitle(self, " · ".join(parts))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.color import Color
 from textual.containers import Container
@@ -31,6 +32,7 @@ class _Lane:
 
     pixels: Pixels | None = None
     about: dict[str, Any] | None = None
+    title: str = ""
 
 
 def columns_for(count: int, width: int, height: int) -> int:
@@ -71,17 +73,29 @@ class SideBySide(Container, can_focus=True):
         columns = columns_for(len(self._runs), event.size.width, event.size.height)
         self.styles.grid_size_columns = columns
         self.styles.grid_size_rows = -(-len(self._runs) // columns)
+        self.call_after_refresh(self._entitle_all)
 
     def _pane(self, index: int) -> PixelGrid:
         return self.query(PixelGrid)[index]
 
     def _entitle(self, index: int, about: str) -> None:
+        """The name of a run over its pictures, and what is said of them if there is room."""
+        self._lanes[index].title = about
         pane = self._pane(index)
-        name = numbered(index, self._runs[index].name, max(pane.size.width - len(about) - 5, 4))
-        entitle(pane, f"{name} · {about}" if about else name)
+        name = self._runs[index].name
+        # A border takes a cell on either side of its title, and a space.
+        room = pane.outer_size.width - 4
+        rest = f" · {about}" if about else ""
+        if cell_len(f"{index + 1} {name}{rest}") > room:
+            rest = ""
+        entitle(pane, numbered(index, name, room) + rest)
         color = Color.parse(self.app.theme_variables.get(COLORS[index], COLORS[index]))
         if pane.styles.border_title_color != color:
             pane.styles.border_title_color = color
+
+    def _entitle_all(self) -> None:
+        for index, lane in enumerate(self._lanes):
+            self._entitle(index, lane.title)
 
     # --- Grids of the training -----------------------------------------------------------------
 
@@ -107,12 +121,10 @@ class SideBySide(Container, can_focus=True):
             if grid is None or grid.ema is None:
                 lane.pixels, lane.about = None, None
                 self._pane(index).clear("No sample grid; d draws.")
-                self._entitle(index, "")
             elif lane.pixels is not grid.ema:
                 lane.pixels = grid.ema
                 lane.about = {"run": self._runs[index].name, "preview_step": grid.step}
                 self._pane(index).show(for_display(grid.ema))
-                self._entitle(index, f"step {grid.step:,}")
         self._tell(sides)
 
     @property
@@ -122,16 +134,19 @@ class SideBySide(Container, can_focus=True):
         return None if self.drawn else max(steps, default=None)
 
     def _tell(self, sides: Sides) -> None:
+        """The step, once where it is the same for all of them."""
         parts = ["samples"]
-        steps = {lane.about["preview_step"] for lane in self._lanes if lane.about}
-        if len(steps) == 1:
-            parts.append(f"step {steps.pop():,}")
-        elif steps:
-            parts.append("steps differ")
+        steps = [lane.about["preview_step"] if lane.about else None for lane in self._lanes]
+        shown = {step for step in steps if step is not None}
+        if len(shown) == 1:
+            parts.append(f"step {max(shown):,}")
+        for index, step in enumerate(steps):
+            alone = step is not None and len(shown) > 1
+            self._entitle(index, f"step {step:,}" if alone else "")
         if sides.at is not None:
             parts.append("end follows")
         if other := _noise_differs(sides):
-            parts.append(f"{other} differs: d draws from one")
+            parts.append(f"{other} differ")
         entitle(self, " · ".join(parts))
 
     # --- Pictures that are drawn ---------------------------------------------------------------
@@ -168,8 +183,7 @@ class SideBySide(Container, can_focus=True):
             pane.show(for_display(drawn.pixels))
         else:
             pane.offer(for_display(drawn.pixels))
-        about = f"step {drawn.step:,}"
-        self._entitle(index, about if finished else f"{about} · {drawn.done}/{drawn.of}")
+        self._entitle(index, f"step {drawn.step:,}" if finished else f"{drawn.done}/{drawn.of}")
 
     def fail(self, index: int, reason: str) -> None:
         """Why there are no pictures of a run."""
@@ -186,10 +200,10 @@ def _noise_differs(sides: Sides) -> str:
     """The setting by which the grids do not start from the same noise; empty when they do."""
     settings = [settings_of(each.config) for each in sides.snapshots if each and each.grid]
     if len({each["seed"] for each in settings}) > 1:
-        return "seed"
+        return "seeds"
     shapes = {
         each.grid.ema.shape[1:]
         for each in sides.snapshots
         if each and each.grid and each.grid.ema is not None
     }
-    return "image size" if len(shapes) > 1 else ""
+    return "image sizes" if len(shapes) > 1 else ""

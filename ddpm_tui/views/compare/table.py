@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -13,13 +15,32 @@ from textual.app import RenderResult
 from textual.color import Color
 from textual.widget import Widget
 
-from ddpm_tui.comparing import Section
+from ddpm_tui.comparing import REAL, Row, Section
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.compare.colors import COLORS, numbered
 from ddpm_tui.views.train.titles import entitle
 
 _GAP = 2
-_NARROWEST, _WIDEST = 7, 26
+# Cells of a column: enough for a figure and its star.
+_NARROWEST = 10
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A run, or the real pictures: head, colour, a cell for every row, whether it is ahead."""
+
+    head: str
+    color: str
+    cells: tuple[str, ...]
+    ahead: tuple[bool, ...]
+
+    @property
+    def width(self) -> int:
+        """Cells that it would like to have."""
+        cells = zip(self.cells, self.ahead, strict=True)
+        # The cell of a run that is ahead has a star.
+        widest = max((cell_len(cell) + star for cell, star in cells), default=0)
+        return max(widest, min(cell_len(self.head), _NARROWEST))
 
 
 class SideTable(Widget, can_focus=True):
@@ -46,6 +67,7 @@ class SideTable(Widget, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._names: tuple[str, ...] = ()
         self._sections: tuple[Section, ...] = ()
+        self._columns: list[_Column] = []
         self._top = 0
         self._first = 0
 
@@ -53,6 +75,19 @@ class SideTable(Widget, can_focus=True):
         """These are the runs and what is said of them. The first section's title is the pane's."""
         if (tuple(names), tuple(sections)) != (self._names, self._sections):
             self._names, self._sections = tuple(names), tuple(sections)
+            rows = [row for section in sections for row in section.rows]
+            self._columns = [
+                _Column(
+                    numbered(index, name, _NARROWEST * 2),
+                    COLORS[index],
+                    tuple(row.cells[index] for row in rows),
+                    tuple(index in row.best for row in rows),
+                )
+                for index, name in enumerate(names)
+            ]
+            if any(section.has_real for section in sections):
+                real = tuple(row.real for row in rows)
+                self._columns.append(_Column(REAL, "foreground", real, (False,) * len(rows)))
             self.scroll_rows(0)
 
     def scroll_rows(self, by: int) -> None:
@@ -63,8 +98,11 @@ class SideTable(Widget, can_focus=True):
         self.refresh()
 
     def scroll_runs(self, by: int) -> None:
-        """Towards the first run (−) or the last (+)."""
-        self._first = min(max(self._first + by, 0), max(len(self._names) - self._across(), 0))
+        """Towards the first column (−) or the last (+)."""
+        last = len(self._columns) - 1
+        while last > 0 and len(self._shown(last - 1)) > len(self._columns) - last:
+            last -= 1  # so many fit at the end
+        self._first = min(max(self._first + by, 0), max(last, 0))
         self._tell()
         self.refresh()
 
@@ -84,38 +122,27 @@ class SideTable(Widget, can_focus=True):
         longest = max(
             (cell_len(row.label) for section in self._sections for row in section.rows), default=0
         )
-        return min(longest, max(self.content_size.width // 3, 13))
+        return min(longest, max(self.content_size.width // 3, _NARROWEST))
 
     def _widths(self) -> list[int]:
-        """Cells of each run's column, without the gap before it."""
-        rows = [row for section in self._sections for row in section.rows]
-        widest = max(_NARROWEST, min(_WIDEST, self.content_size.width - self._label_width() - _GAP))
-        return [
-            # A cell whose run is ahead has a star.
-            min(
-                max(
-                    _NARROWEST,
-                    min(cell_len(name) + 2, 14),
-                    *(cell_len(row.cells[index]) + 1 for row in rows),
-                ),
-                widest,
-            )
-            for index, name in enumerate(self._names)
-        ]
+        """Cells of each column: cut where that brings all of them in, as far as figures stay
+        whole."""
+        room = self.content_size.width - self._label_width()
+        natural = [column.width for column in self._columns]
+        widest = max(natural, default=0)
+        while widest > _NARROWEST and sum(min(w, widest) + _GAP for w in natural) > room:
+            widest -= 1
+        return [min(width, widest) for width in natural]
 
-    def _across(self) -> int:
-        """How many runs fit, at least one."""
-        return max(len(self._shown(self._first)), 1)
-
-    def _shown(self, first: int) -> list[tuple[int, int]]:
-        """Index and width of the runs that fit from `first` on."""
+    def _shown(self, first: int) -> list[tuple[_Column, int]]:
+        """The columns that fit from `first` on, at least one, and their widths."""
         left = self.content_size.width - self._label_width()
-        shown: list[tuple[int, int]] = []
-        for index, width in list(enumerate(self._widths()))[first:]:
+        shown: list[tuple[_Column, int]] = []
+        for column, width in list(zip(self._columns, self._widths(), strict=True))[first:]:
             left -= width + _GAP
             if left < 0 and shown:
                 break
-            shown.append((index, width))
+            shown.append((column, width))
         return shown
 
     # --- Rows ----------------------------------------------------------------------------------
@@ -124,32 +151,35 @@ class SideTable(Widget, can_focus=True):
         return self.get_component_rich_style(f"side-table--{part}", partial=True)
 
     def _lines(self) -> list[Text]:
-        """Everything below the names of the runs."""
+        """Everything below the heads of the columns."""
         lines: list[Text] = []
         width = max(self.content_size.width, 1)
-        label_width, shown = self._label_width(), self._shown(self._first)
-        for number, section in enumerate(self._sections):
-            if number:
+        numbers = itertools.count()
+        for section in self._sections:
+            if section is not self._sections[0]:
                 lines += [Text(), Text(section.title, self._style("title"))]
-            for row in section.rows:
-                line = Text(_short_label(row.label, label_width), self._style("label"))
-                line.no_wrap = True
-                for index, cells in shown:
-                    ahead = index in row.best
-                    cell = clean(row.cells[index], cells - ahead) + "*" * ahead
-                    line.append(" " * (_GAP + cells - cell_len(cell)))
-                    line.append(cell, self._style("best" if ahead else "cell"))
-                lines.append(line)
+            lines += [self._line(row, next(numbers)) for row in section.rows]
             for note in section.notes:
                 lines += Text(clean(note), self._style("note")).wrap(self.app.console, width)
         return lines
 
+    def _line(self, row: Row, number: int) -> Text:
+        """A row; `number` is its place in the columns, over all sections."""
+        line = Text(no_wrap=True)
+        line.append(_short_label(row.label, self._label_width()), self._style("label"))
+        for column, width in self._shown(self._first):
+            ahead = column.ahead[number]
+            cell = clean(column.cells[number], width - ahead) + "*" * ahead
+            line.append(" " * (_GAP + width - cell_len(cell)))
+            line.append(cell, self._style("best" if ahead else "cell"))
+        return line
+
     def _head(self) -> Text:
         head = Text(" " * self._label_width(), no_wrap=True)
-        for index, width in self._shown(self._first):
-            name = numbered(index, self._names[index], width)
+        for column, width in self._shown(self._first):
+            name = clean(column.head, width)
             head.append(" " * (_GAP + width - cell_len(name)))
-            head.append(name, Style(color=self._color(COLORS[index]), bold=True))
+            head.append(name, Style(color=self._color(column.color), bold=True))
         return head
 
     def _color(self, name: str) -> str:
@@ -159,14 +189,17 @@ class SideTable(Widget, can_focus=True):
         if not self._names:
             return ""
         height = max(self.content_size.height - 1, 0)
-        return Text("\n").join([self._head(), *self._lines()[self._top : self._top + height]])
+        return Text("\n", no_wrap=True, overflow="crop").join(
+            [self._head(), *self._lines()[self._top : self._top + height]]
+        )
 
     def _tell(self) -> None:
         """In the title: what it is, and what of it is not seen."""
         parts = [self._sections[0].title if self._sections else ""]
-        across = self._across()
-        if across < len(self._names):
-            parts.append(f"← → runs {self._first + 1}–{self._first + across} of {len(self._names)}")
+        across = len(self._shown(self._first))
+        if across < len(self._columns):
+            last = self._first + across
+            parts.append(f"← → {self._first + 1}–{last} of {len(self._columns)}")
         below = len(self._lines()) - self._top - max(self.content_size.height - 1, 0)
         if below > 0:
             parts.append(f"↓ {below} more")
@@ -179,5 +212,6 @@ def _short_label(label: str, width: int) -> str:
     """In exactly `width` cells; the end of a dotted key says more than its beginning."""
     label = clean(label)
     if cell_len(label) > width:
-        label = "…" + label[len(label) - width + 1 :]
+        dotted = "." in label and " " not in label
+        label = "…" + label[len(label) - width + 1 :] if dotted else clean(label, width)
     return label + " " * (width - cell_len(label))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -143,8 +144,7 @@ class CompareView(View):
                 self._show_alone(self.focused or self._curves)
             else:
                 self._show_all()
-        if self._sides is not None:
-            self.call_after_refresh(self._show_tables, self._sides.comparison)
+        self.call_after_refresh(self.on_run_curves_cursor_moved)
 
     # --- What the folders say ------------------------------------------------------------------
 
@@ -159,8 +159,7 @@ class CompareView(View):
             return
         self._sides = sides
         self._tell_gone(sides.comparison)
-        self._curves.show_sides(sides)
-        self._show_tables(sides.comparison)
+        self._curves.show_sides(sides)  # which has the tables shown
         self._samples.show_sides(sides)
 
     def _tell_gone(self, comparison: Comparison) -> None:
@@ -173,10 +172,16 @@ class CompareView(View):
             )
         self._gone = gone
 
+    def on_run_curves_cursor_moved(self) -> None:
+        if self._sides is not None:
+            self._show_tables(self._sides.comparison)
+
     def _show_tables(self, comparison: Comparison) -> None:
         """Where there is no room for a pane of their own, the differences follow the scores."""
         names = [each.name for each in comparison.standings]
         scores, differences = sections(comparison)
+        if row := self._curves.at_cursor():
+            scores = replace(scores, rows=(row, *scores.rows))
         low = self.has_class("-low")
         self._table("scores").show_sections(names, [scores, differences] if low else [scores])
         self._table("differences").show_sections(names, [differences])
