@@ -39,12 +39,16 @@ class _Line:
     x: Floats
     y: Floats
 
-    def at(self, x: float) -> float | None:
-        """The newest value up to a place; None in a gap, before the first and after the last."""
-        index = int(np.searchsorted(self.x, x, "right")) - 1
-        if index < 0 or x > self.x[-1] or not math.isfinite(self.y[index]):
+    def at(self, x: float, reach: float) -> float | None:
+        """The newest value up to a place; None in a gap, before the first and after the last.
+
+        Args:
+            reach: how far off still counts, as the points of two runs are not the same.
+        """
+        if not len(self.x) or not self.x[0] - reach <= x <= self.x[-1] + reach:
             return None
-        return float(self.y[index])
+        value = float(self.y[max(int(np.searchsorted(self.x, x, "right")) - 1, 0)])
+        return value if math.isfinite(value) else None
 
 
 _NOTHING = _Line(np.empty(0), np.empty(0))
@@ -97,8 +101,8 @@ class RunCurves(LineChart):
         if self.cursor is None:
             self.cursor = last
         else:
-            step = (last - first) / max(self.content_size.width - 8, 1)
-            self.cursor = min(max(self.cursor + columns * step, first), last)
+            moved = self.cursor + columns * self._column(ends)
+            self.cursor = min(max(moved, first), last)
         self._draw_lines()
 
     def jump(self, to_end: bool) -> None:
@@ -118,9 +122,15 @@ class RunCurves(LineChart):
 
     def at_cursor(self) -> Row | None:
         """The value of every run at the cursor; None without one."""
-        if self.cursor is None:
+        ends = self._ends()
+        if self.cursor is None or ends is None:
             return None
-        return Row("at cursor", tuple(figure(line.at(self.cursor)) for line in self._lines))
+        reach = self._column(ends)
+        return Row("at cursor", tuple(figure(line.at(self.cursor, reach)) for line in self._lines))
+
+    def _column(self, ends: tuple[float, float]) -> float:
+        """How much of the x axis a column of the chart has."""
+        return (ends[1] - ends[0]) / max(self.content_size.width - 8, 1)
 
     def _ends(self) -> tuple[float, float] | None:
         drawn = [line.x for line in self._lines if len(line.x)]
@@ -197,8 +207,9 @@ class RunCurves(LineChart):
             parts.append("log")
         if self.cursor is not None:
             parts.append(_AXES[self._axis][1](self.cursor))
-            if len(self._lines) == 1:  # which has no legend
-                parts.append(figure(self._lines[0].at(self.cursor)))
+            told = self.at_cursor()
+            if told is not None and len(told.cells) == 1:  # which has no legend
+                parts += told.cells
         elif self._sides is not None and losses_apart(dict(self._sides.comparison.config)):
             parts.append("not comparable")
         entitle(self, " · ".join(parts))

@@ -140,6 +140,8 @@ class SideBySide(Container, can_focus=True):
         shown = {step for step in steps if step is not None}
         if len(shown) == 1:
             parts.append(f"step {max(shown):,}")
+        elif shown:
+            parts.append("steps differ")
         for index, step in enumerate(steps):
             alone = step is not None and len(shown) > 1
             self._entitle(index, f"step {step:,}" if alone else "")

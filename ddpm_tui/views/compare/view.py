@@ -95,6 +95,7 @@ class CompareView(View):
         self._feed = CompareFeed(self._runs, self.post_message)
         self._sides: Sides | None = None
         self._gone: frozenset[str] = frozenset()
+        self._at: int | None = None  # the step of the grids that was asked for
         self._seed = 0
         self._which = "best"
         self._like: int | None = None
@@ -327,16 +328,18 @@ class CompareView(View):
         if self._samples.drawn:
             self.action_grids()
             return
-        here = self._samples.step if sides.at is None else sides.at
+        # By what was asked for last, not by what is here: keys are faster than files.
+        here = self._samples.step if self._at is None else self._at
         places = list(sides.grids)
-        self._scrub_to(places.index(here) + by if here in places else len(places) - 1)
+        following = places.index(here) + by if here in places else len(places) - 1
+        self._scrub_to(max(following, 0))
 
     def _scrub_to(self, index: int) -> None:
         places = self._sides.grids if self._sides else ()
-        if not places:
-            return
-        newest = index == -1 or index >= len(places)
-        self._feed.look_at(None if newest else places[max(index, 0)])
+        if places:
+            newest = index == -1 or index >= len(places)
+            self._at = None if newest else places[index]
+            self._feed.look_at(self._at)
 
     # --- Keys: one pane alone ------------------------------------------------------------------
 
