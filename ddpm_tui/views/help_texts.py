@@ -37,6 +37,9 @@ ABOUT: dict[str, tuple[str, ...]] = {
 WIDGETS: dict[str, str] = {
     "DataTable": "The list: ↑ ↓ or j k move, PgUp PgDn by pages, Home and End to either end.",
     "PixelGrid": "Pictures: the arrows choose one where the view lets them; the frame is yours.",
+    "SideTable": "A column a run: ← → bring the runs that do not fit, ↑ ↓ the rows; a star is on "
+    "the best of its row.",
+    "SideBySide": "Pictures of every run: ← → or [ ] go through the sample grids of the training.",
     "LineChart": "A curve: raw values are dim, their running mean is bright; gaps are steps "
     "whose loss was not finite.",
     "Choice": "One of a few values: ← → or h l change it.",

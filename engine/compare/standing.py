@@ -5,12 +5,18 @@ Read from the run folders alone; no torch.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from engine.compare.differences import config_differences, losses_apart, settings_of
+from engine.compare.differences import (
+    config_differences,
+    losses_apart,
+    settings_of,
+    version_differences,
+)
 from engine.errors import EngineError, RunError
 from engine.runs import io
 from engine.runs.checkpoint import list_checkpoints
@@ -53,7 +59,7 @@ def read_standing(run: Run) -> Standing:
     try:
         run.info()
         config, status = run.config_values(), run.status()
-        batch_size = settings_of(config)["data.batch_size"]
+        seen = status.step * settings_of(config)["data.batch_size"]
         scores = list_scores(run)
     except (EngineError, OSError, TypeError) as error:
         return Standing(run.name, Status(state="unreadable", reason=str(error)))
@@ -62,11 +68,16 @@ def read_standing(run: Run) -> Standing:
         status,
         config,
         _environment(run),
-        images_seen=status.step * batch_size,
-        held_out=status.eval_loss,
+        images_seen=_number(seen),
+        held_out=_number(status.eval_loss),
         scores=scores,
     )
     return _with_checkpoints(found, run)
+
+
+def _number(value: Any) -> Any:
+    """A number as it is; None for what a file has in its place."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _environment(run: Run) -> dict[str, Any] | None:
@@ -143,7 +154,7 @@ def _figure(
     floors: Sequence[float | None] = (),
 ) -> Figure:
     """A row; it has a best where two runs have a value and not all have the same."""
-    known = [value for value in values if value is not None]
+    known = [value for value in values if _number(value) is not None]
     best: tuple[int, ...] = ()
     if better and len(set(known)) > 1:
         ahead = min(known) if better == "lower" else max(known)
@@ -153,8 +164,6 @@ def _figure(
 
 def compare(standings: Sequence[Standing]) -> Comparison:
     """Set runs beside one another."""
-    from engine.compare.differences import version_differences
-
     config = config_differences([each.config for each in standings])
     apart = losses_apart(config)
     scores, alike = comparable_scores([each.scores for each in standings])
@@ -172,7 +181,10 @@ def _training_figures(standings: Sequence[Standing], *, comparable: bool) -> lis
     lower: _Better = "lower" if comparable else ""
 
     def of_status(name: str) -> list[Any]:
-        return [getattr(each.status, name) if each.config else None for each in standings]
+        return [
+            _number(getattr(each.status, name)) if each.config is not None else None
+            for each in standings
+        ]
 
     return [
         _figure("state", [each.status.state for each in standings]),

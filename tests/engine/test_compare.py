@@ -210,6 +210,18 @@ def test_a_run_that_is_gone_or_unreadable_is_said(tmp_path: Path) -> None:
     json.dumps(facts(found), allow_nan=False)
 
 
+def test_what_is_no_number_in_a_file_is_no_figure(tmp_path: Path) -> None:
+    runs = [run_of(tmp_path, name) for name in ("a", "b")]
+    path = runs[0].path / "status.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "loss": "low", "step": [], "images_per_second": 1e999}))
+    found = compare([read_standing(run) for run in runs])
+    assert [figure(found, name).values[0] for name in ("loss", "step", "images_per_second")] == [
+        *(None, None, None),
+    ]
+    json.dumps(facts(found), allow_nan=False)
+
+
 def test_the_facts_are_by_key_and_run(tmp_path: Path) -> None:
     runs = [run_of(tmp_path, "a"), run_of(tmp_path, "b", seed=7)]
     values = facts(compare([read_standing(run) for run in runs]))

@@ -157,7 +157,10 @@ class RunCurves(LineChart):
             steps, y = held_out.T
         match _AXES[self._axis][0]:
             case "images seen":
-                x = steps * settings_of(snapshot.config)["data.batch_size"]
+                batch_size = settings_of(snapshot.config)["data.batch_size"]
+                if not isinstance(batch_size, int):
+                    return _NOTHING
+                x = steps * batch_size
             case "seconds":
                 # Of the same stretches of rows; the time at the end of each is its highest.
                 elapsed = snapshot.curves.window("elapsed", points=points).high

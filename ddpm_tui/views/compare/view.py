@@ -145,7 +145,7 @@ class CompareView(View):
                 self._show_alone(self.focused or self._curves)
             else:
                 self._show_all()
-        self.call_after_refresh(self.on_run_curves_cursor_moved)
+        self.call_after_refresh(self._show_tables)
 
     # --- What the folders say ------------------------------------------------------------------
 
@@ -174,11 +174,13 @@ class CompareView(View):
         self._gone = gone
 
     def on_run_curves_cursor_moved(self) -> None:
-        if self._sides is not None:
-            self._show_tables(self._sides.comparison)
+        self._show_tables()
 
-    def _show_tables(self, comparison: Comparison) -> None:
+    def _show_tables(self) -> None:
         """Where there is no room for a pane of their own, the differences follow the scores."""
+        if self._sides is None:
+            return
+        comparison = self._sides.comparison
         names = [each.name for each in comparison.standings]
         scores, differences = sections(comparison)
         if row := self._curves.at_cursor():
@@ -192,19 +194,19 @@ class CompareView(View):
     def action_draw(self) -> None:
         self._ticket += 1
         self._samples.begin(self._choice())
-        self._draw(self._ticket)
+        source = None if self._like is None else self._runs[self._like]
+        self._draw(self._ticket, self._seed, self._which, source)
 
     @work(thread=True, exclusive=True, group="draw", exit_on_error=False)
-    def _draw(self, ticket: int) -> None:
+    def _draw(self, ticket: int, seed: int, which: str, source: Run | None) -> None:
         """A run after the other: the weights of eight need not fit into memory together."""
         from engine.compare.drawing import draw_run
 
-        worker, seed, which = get_current_worker(), self._seed, self._which
+        worker = get_current_worker()
 
         def superseded() -> bool:
             return worker.is_cancelled
 
-        source = None if self._like is None else self._runs[self._like]
         for index, run in enumerate(self._runs):
             if superseded():
                 return
