@@ -18,6 +18,7 @@ from ddpm_tui.preferences import Preferences
 from ddpm_tui.sanitize import clean
 from ddpm_tui.shell import Shell
 from ddpm_tui.views.base import View
+from ddpm_tui.views.compare import CompareView
 from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.first_run import FIRST_COMMAND, first_config
 from ddpm_tui.views.forward import ForwardView
@@ -257,6 +258,8 @@ class Workbench(Shell):
     def action_view(self, name: str) -> None:
         if not isinstance(self.screen, View):
             return
+        if isinstance(self.screen, CompareView) and name == self.screen.TAB:
+            self.pop_screen()
         self.switch_mode(name)
 
     async def action_quit(self) -> None:

@@ -146,21 +146,39 @@ class RunFeed:
         while not self._ended.is_set():
             self._wake.clear()
             try:
-                state = self._look()
+                changed = self.look()
             except (EngineError, OSError):
                 # The folder is being made, or was deleted under us: look again later.
                 self._wake.wait(INTERVAL)
                 continue
-            if self._state is None or not state.says_the_same(self._state):
-                self._state = state
-                if self.snapshots.put(state):
-                    self._post(RunChanged(self.run))
-            if self._metrics.behind:
+            if changed is not None and self.snapshots.put(changed):
+                self._post(RunChanged(self.run))
+            if self.behind:
                 self._ended.wait(_BREATH)
             else:
                 self._wake.wait(INTERVAL)
 
-    def _look(self) -> Snapshot:
+    @property
+    def behind(self) -> bool:
+        """Whether the last look did not come to the end of the metrics."""
+        return self._metrics.behind
+
+    def look(self) -> Snapshot | None:
+        """Look at the folder once, for whoever has a thread of their own instead of `start`.
+
+        Returns:
+            What it says now; None where that is what it said the last time.
+
+        Raises:
+            EngineError, OSError: the folder is being made, or was deleted.
+        """
+        state = self._read_folder()
+        if self._state is not None and state.says_the_same(self._state):
+            return None
+        self._state = state
+        return state
+
+    def _read_folder(self) -> Snapshot:
         run, before = self.run, self._state
         same = self._unchanged
         if before is None:

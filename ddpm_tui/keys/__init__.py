@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddpm_tui.keys import app, forward, paint, pictures, runs, sample, train
+from ddpm_tui.keys import app, compare, forward, paint, pictures, runs, sample, train
 from ddpm_tui.keys.key import Key
 from ddpm_tui.keys.table import KeyTable, in_force
 
@@ -21,6 +21,7 @@ __all__ = ["KEYS", "VIEW_TITLES", "Key", "KeyTable", "bindings", "display", "in_
 KEYS: tuple[Key, ...] = (
     *app.KEYS,
     *runs.KEYS,
+    *compare.KEYS,
     *train.KEYS,
     *sample.KEYS,
     *paint.KEYS,
@@ -31,6 +32,7 @@ KEYS: tuple[Key, ...] = (
 VIEW_TITLES = {
     "app": "Everywhere",
     "runs": "Runs",
+    "compare": "Comparing runs",
     "train": "Train",
     "sample": "Sample",
     "paint": "Painting a mask",

@@ -97,13 +97,15 @@ class TopBar(Widget):
     def on_click(self, event: events.Click) -> None:
         for x, view, text in self._tabs():
             if x <= event.x < x + len(text):
-                self.app.switch_mode(view)
+                cast("Workbench", self.app).action_view(view)
 
 
 class View(GoingOn, Screen[None]):
     """A screen of the workbench. Widgets with the class `pane` can be jumped to and enlarged."""
 
     VIEW: ClassVar[str]
+    # The tab above that a view belongs to, where it has none of its own.
+    TAB: ClassVar[str] = ""
 
     DEFAULT_CSS = """
     View { layers: base jump; }
@@ -118,7 +120,7 @@ class View(GoingOn, Screen[None]):
         self._jump: Jump | None = None
 
     def compose(self) -> ComposeResult:
-        yield TopBar(self.VIEW)
+        yield TopBar(self.TAB or self.VIEW)
         yield from self.body()
         yield KeyBar()
 

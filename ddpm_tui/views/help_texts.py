@@ -7,6 +7,14 @@ ABOUT: dict[str, tuple[str, ...]] = {
         "Every run is a folder; this list is made from the folders and nothing else. LOSS is of "
         "the newest steps, HELD-OUT of images that the network was never trained on.",
     ),
+    "compare": (
+        "Several runs beside one another: their losses in one plot, their figures with the best "
+        "of each row, the settings that differ, their pictures. The sample grids of the training "
+        "stand at the same step where all runs have one; d draws from all of them with the same "
+        "seeds.",
+        "A figure in brackets is what as many real pictures get. Losses are ranked only where "
+        "the runs predict the same thing on the same images.",
+    ),
     "train": (
         "The loss, the devices and a grid of samples. The grid is painted from the same noise "
         "each time, so what changes is the network.",
@@ -33,6 +41,9 @@ ABOUT: dict[str, tuple[str, ...]] = {
 WIDGETS: dict[str, str] = {
     "DataTable": "The list: ↑ ↓ or j k move, PgUp PgDn by pages, Home and End to either end.",
     "PixelGrid": "Pictures: the arrows choose one where the view lets them; the frame is yours.",
+    "SideTable": "A column a run: ← → bring the runs that do not fit, ↑ ↓ the rows; a star is on "
+    "the best of its row.",
+    "SideBySide": "Pictures of every run: ← → or [ ] go through the sample grids of the training.",
     "LineChart": "A curve: raw values are dim, their running mean is bright; gaps are steps "
     "whose loss was not finite.",
     "Choice": "One of a few values: ← → or h l change it.",
@@ -51,12 +62,16 @@ TERMS: tuple[tuple[str, str, str], ...] = (
     ("forward inspect", "SNR", "signal to noise, ᾱ_t / (1 − ᾱ_t)"),
     ("forward", "MSE", "mean squared error, of images in −1 … 1; the mean of all pixels"),
     ("forward", "sees to t", "x̂_0 is up to there less than half as wrong as the mean image"),
-    ("train runs", "EMA", "a running mean of the weights; samples are drawn with it"),
-    ("train runs", "held-out", "the loss on images that training never sees"),
+    ("train runs compare", "EMA", "a running mean of the weights; samples are drawn with it"),
+    ("train runs compare", "held-out", "the loss on images that training never sees"),
     ("train", "lr", "learning rate, the length of a step of the weights"),
     ("train", "grad", "norm of the gradient before it is clipped"),
     ("sample", "sampler", "the rule that goes from x_t to the step before: ddpm, ddim, dpmpp_2m …"),
     ("sample", "guidance", "1 is none; more exaggerates the class that was asked for"),
     ("sample", "eta", "ddim: 0 draws no noise on the way, 1 as much as ddpm"),
-    ("runs train sample", "checkpoint", "the weights of one step on disk, verified by SHA-256"),
+    (
+        "runs train sample compare",
+        "checkpoint",
+        "the weights of one step on disk, verified by SHA-256",
+    ),
 )

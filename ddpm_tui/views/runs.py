@@ -20,6 +20,7 @@ from ddpm_tui import keys
 from ddpm_tui.report import age, figure
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.base import View
+from ddpm_tui.views.compare import CompareView
 from ddpm_tui.views.first_run import FirstRun
 from ddpm_tui.widgets.sparkline import sparkline
 from engine.errors import EngineError
@@ -204,6 +205,18 @@ class RunsView(View):
             table.action_cursor_down()
         else:
             table.action_cursor_up()
+
+    def marked_runs(self) -> list[Run]:
+        """The run under the cursor and the next newest one."""
+        names = list(self._rows)
+        if (run := self._selected()) is None:
+            return []
+        at = names.index(run.name)
+        return [run, *(Run(Path(self._rows[name]["path"])) for name in names[at + 1 : at + 2])]
+
+    def action_compare(self) -> None:
+        if runs := self.marked_runs():
+            self.app.push_screen(CompareView(runs))
 
     def action_export(self) -> None:
         if run := self._selected():

@@ -23,7 +23,7 @@ from engine.runs.metrics import TIMESTEP_BUCKETS, number, parse_row
 
 Floats = npt.NDArray[np.float64]
 
-COLUMNS = ("loss", "lr", "grad_norm", "images_per_second", "skipped")
+COLUMNS = ("loss", "lr", "grad_norm", "images_per_second", "skipped", "elapsed")
 _FOLD = 4
 _KEPT = 4096
 _SLICE = 1 << 16

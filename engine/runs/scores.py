@@ -20,6 +20,9 @@ class Score:
         floor: that of as many held-out real pictures; None where there were too few.
         n: pictures that were drawn.
         sampling: how, for a person.
+        kernel, precision, recall: the other figures; None where the file has none.
+        kernel_floor, precision_floor, recall_floor: those of as many held-out real pictures.
+        dataset, extractor: what they were measured on and by; others do not compare.
     """
 
     step: int
@@ -27,6 +30,14 @@ class Score:
     floor: float | None
     n: int
     sampling: str
+    kernel: float | None = None
+    kernel_floor: float | None = None
+    precision: float | None = None
+    precision_floor: float | None = None
+    recall: float | None = None
+    recall_floor: float | None = None
+    dataset: str = ""
+    extractor: str = ""
 
 
 def list_scores(run: Run) -> tuple[Score, ...]:
@@ -51,10 +62,25 @@ def list_scores(run: Run) -> tuple[Score, ...]:
 
 def _score(values: dict[str, Any]) -> Score:
     generated, floor, sampling = values["generated"], values["floor"], values["sampling"]
+    held_out = floor or {}
     return Score(
         int(values["step"]),
         float(generated["frechet"]),
         None if floor is None else float(floor["frechet"]),
         int(generated["n"]),
         f"{sampling['sampler']}, {sampling['num_inference_steps']} steps",
+        kernel=_finite(generated.get("kernel"), "mean"),
+        kernel_floor=_finite(held_out.get("kernel"), "mean"),
+        precision=_finite(generated, "precision"),
+        precision_floor=_finite(held_out, "precision"),
+        recall=_finite(generated, "recall"),
+        recall_floor=_finite(held_out, "recall"),
+        dataset=str(values.get("dataset", "")),
+        extractor=str(values.get("extractor", "")),
     )
+
+
+def _finite(figures: Any, key: str) -> float | None:
+    """A figure, if there is one."""
+    value = figures.get(key) if isinstance(figures, dict) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -35,6 +35,8 @@ print("heavy:", sorted(heavy), file=sys.stderr)
         ("runs",),
         ("runs", "--json"),
         ("show", "tiny"),
+        ("compare", "tiny"),
+        ("compare", "tiny", "--json"),
         ("export", "tiny"),
         ("data",),
         ("keys",),

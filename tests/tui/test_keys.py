@@ -12,6 +12,7 @@ from ddpm_tui.app import Workbench
 from ddpm_tui.keys import KEYS, VIEW_TITLES, Key, KeyTable, names
 from ddpm_tui.terminal.kitty import GraphicsAnswered
 from ddpm_tui.views.base import View
+from ddpm_tui.views.compare import CompareView
 from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.sample.painter import MaskPainter
 from ddpm_tui.widgets.key_bar import KeyBar
@@ -27,7 +28,12 @@ def test_the_table_of_the_program_has_no_clash() -> None:
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.id)
 def test_every_action_can_be_called_and_says_what_it_does(key: Key) -> None:
     app = Workbench(Path("nowhere"))
-    others = {"app": Workbench, "paint": MaskPainter, "pictures": PictureView}
+    others = {
+        "app": Workbench,
+        "paint": MaskPainter,
+        "pictures": PictureView,
+        "compare": CompareView,
+    }
     owner = others.get(key.view) or app.MODES[key.view]
     assert hasattr(owner, f"action_{key.action.partition('(')[0]}")
     assert key.help

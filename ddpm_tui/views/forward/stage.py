@@ -13,7 +13,6 @@ from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.forward import texts
 from ddpm_tui.views.forward.charts import ERROR_CURVES, SCHEDULE_CURVES, Charts
 from ddpm_tui.views.forward.images import Loaded, load_images, next_dataset
@@ -21,6 +20,7 @@ from ddpm_tui.views.forward.messages import ImagesFailed, ImagesLoaded, ImagesNo
 from ddpm_tui.views.forward.pictures import Pictures
 from ddpm_tui.views.forward.prober import Known, Network, Prober
 from ddpm_tui.views.forward.schedules import Named, Pair, Reading, describe
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.sample.performer import Models
 from engine.config import RunConfig
 from engine.data import SOURCES, default_dataset
