@@ -16,7 +16,7 @@ from textual.widgets import Button, Input, Static
 
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.form import Field, Form, LastWord
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.views.sample.settings import SAMPLERS
 from engine.errors import ConfigError, EngineError
 from engine.takes.recipe import (
@@ -37,7 +37,7 @@ SAME = "the same"
 _NOISE, _DATA, _FILE = "noise", "held-out picture", "picture file"
 
 
-class Question(GoingOn, ModalScreen[_T | None], Generic[_T]):
+class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
     """A form that returns what `read` makes of it, or None.
 
     Args:
