@@ -122,7 +122,7 @@ def test_a_class_may_have_a_plus_or_a_number_in_its_name() -> None:
 
 
 def test_a_prompt_to_a_network_that_was_told_no_classes_is_refused() -> None:
-    with pytest.raises(ConfigError, match="There is no class to ask for .* told none"):
+    with pytest.raises(ConfigError, match=r"There is no class to ask for .* told none"):
         parse_prompt("dress", ())
 
 

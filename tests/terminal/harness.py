@@ -228,8 +228,8 @@ def workbench(
 ) -> Iterator[Terminal]:
     """`ddpm-tui ARGUMENTS` in a folder; errors that nobody foresaw are logged below it."""
     command = (sys.executable, "-m", "ddpm_tui", *arguments)
-    state = {"XDG_STATE_HOME": str(folder / "state"), "OMP_NUM_THREADS": "1"}
-    with program(command, folder, size=size, **state, **environment) as terminal:
+    own = {"XDG_STATE_HOME": str(folder / "state"), "OMP_NUM_THREADS": "1", **environment}
+    with program(command, folder, size=size, **own) as terminal:
         yield terminal
 
 
