@@ -221,7 +221,7 @@ def train_once(here: Path, kind: str, name: str, steps: int) -> float:
     if kind == "headless":
         subprocess.run(
             [sys.executable, "-m", "ddpm_tui", *training], cwd=here, check=True,
-            stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": _CORES},
+            capture_output=True, env={**os.environ, "OMP_NUM_THREADS": _CORES},
         )  # fmt: skip
     else:
         with workbench(here, *training, "--tui", size=SIZE, OMP_NUM_THREADS=_CORES) as terminal:
