@@ -44,12 +44,25 @@ def wait_for_file(terminal: Terminal, folder: Path, pattern: str) -> Path:
 
 
 def go_to(terminal: Terminal, field: str) -> None:
-    """Press tab until the form explains the field; a busy program types late."""
-    for _ in range(20):
-        if f"│ {field}: " in terminal.text():
-            return
-        terminal.press(TAB)
-    raise AssertionError(f"no field {field}:\n{terminal.text()}")
+    """Press tab until the form explains the field, and wait for every step of it: what is typed
+    before a busy program has moved on goes into the field before."""
+
+    def explained(screen: str) -> str:
+        found = re.search(r"│ ([\w ]+): ", screen)
+        return found[1] if found else ""
+
+    while (at := explained(terminal.text())) != field:
+        terminal.echo(TAB, lambda screen, at=at: explained(screen) != at)
+
+
+def choose(terminal: Terminal, value: str) -> None:
+    """Go through what a field offers, one after the other."""
+
+    def chosen(screen: str) -> list[str]:
+        return re.findall("◂ (.*?) ▸", screen)
+
+    while value not in (at := chosen(terminal.text())):
+        terminal.echo(RIGHT, lambda screen, at=at: chosen(screen) != at)
 
 
 @pytest.mark.slow
@@ -64,13 +77,11 @@ def test_a_working_day(tmp_path: Path) -> None:
         press("n")
         wait_for("Train a new run")
         go_to(terminal, "data set")
-        while "◂ fashion-mnist-10k" not in terminal.text():
-            press(RIGHT)
+        choose(terminal, "fashion-mnist-10k")
         go_to(terminal, "network")
-        while "◂ dit" not in terminal.text():
-            press(RIGHT)
+        choose(terminal, "dit")
         go_to(terminal, "told the class")
-        press(RIGHT)
+        choose(terminal, "yes")
         for field, value in (("steps", "12"), ("batch size", "4"), ("timesteps T", "20"),
                              ("other settings", _TINY), ("name", "day")):  # fmt: skip
             go_to(terminal, field)
@@ -91,7 +102,7 @@ def test_a_working_day(tmp_path: Path) -> None:
         # Sample, and pause at some t.
         press("s")
         wait_for("d draws")
-        press("-", "-", "d")
+        press(*"------d")
         wait_for("playing")
         press(" ")
         wait_for("paused")
