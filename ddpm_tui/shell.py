@@ -27,10 +27,12 @@ from ddpm_tui.terminal.kitty import QUERY, GraphicsAnswered, multiplexed
 from ddpm_tui.terminal.linked import Linked
 from ddpm_tui.themes import DARK, OWN
 from ddpm_tui.views.base import View
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import GoingOn, Palette
 from ddpm_tui.views.help import HelpScreen
 from engine.errors import EngineError
 
+# A field draws all of its text at every key.
+_LONGEST_PASTE = 4000
 _ON_DIALOGS = ("app.screenshot", "app.leave")
 _GRAPHICS_PATIENCE = 5.0  # seconds that a terminal has to answer, over the slowest link
 
@@ -75,7 +77,26 @@ class Shell(GoingOn, Linked):
         if isinstance(event, events.Key) and isinstance(self.screen, View) and self.screen.jumping:
             self.screen.end_jump(event.key)
             return
+        if isinstance(event, events.MouseDown | events.MouseMove) and self._is_on_ruin(event):
+            return
+        if isinstance(event, events.Paste) and len(event.text) > _LONGEST_PASTE:
+            if not event.is_forwarded:
+                self.notify(
+                    f"{len(event.text):,} characters were pasted; no field takes more than "
+                    f"{_LONGEST_PASTE:,}. Nothing was changed.",
+                    severity="warning",
+                )
+            return
         await super().on_event(event)
+
+    def _is_on_ruin(self, event: events.MouseEvent) -> bool:
+        """Whether a button is pressed on a widget that is removed, but not yet from the screen, as
+        a toast that just goes. Textual would begin to select text in its parent, and it has none.
+        """
+        if not event.button or event.is_forwarded:
+            return False
+        widget, _ = self.screen.get_widget_and_offset_at(int(event.x), int(event.y))
+        return widget is not None and widget is not self.screen and widget.parent is None
 
     # --- Themes --------------------------------------------------------------------------------
 
@@ -131,6 +152,11 @@ class Shell(GoingOn, Linked):
         self.notify(text, title="Not done", severity="error", timeout=12, markup=False)
 
     # --- Actions -------------------------------------------------------------------------------
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette):
+            # Textual knows the palette by this id.
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_keys(self) -> None:
         if isinstance(self.screen, View):

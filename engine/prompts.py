@@ -34,8 +34,13 @@ def parse_prompt(prompt: str, class_names: Sequence[str]) -> tuple[Part, ...]:
 
     Raises:
         ConfigError: words that are no class (the classes are listed), nothing beside a +, or no
-            weight above 0.
+            weight above 0; or there are no classes.
     """
+    if not class_names:
+        raise ConfigError(
+            f"There is no class to ask for with the prompt {prompt!r}",
+            "This network was told none; train one with --class-conditional.",
+        )
     names = _names(class_names)
     whole = names.get(_plain(prompt))
     if whole is not None:  # a class may have a + in its name

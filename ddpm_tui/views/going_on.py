@@ -6,9 +6,12 @@ with the app's the training in its worker thread would be lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
 from textual.message_pump import MessagePump
+from textual.screen import Screen
 
 if TYPE_CHECKING:
     from ddpm_tui.app import Workbench
@@ -23,3 +26,19 @@ class GoingOn(MessagePump):
             # Ended by its closing, not by an exception.
             if self._closed or self._closing or not cast("Workbench", self.app).goes_on:
                 return
+
+
+class AnswersOnce(GoingOn):
+    """A dialog that gives one answer.
+
+    A second enter may be on its way to it when the first one closes it. Textual would call back
+    again, so that a run is made twice, and close the screen below.
+    """
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        screen = cast("Screen[Any]", self)
+        return Screen.dismiss(screen, result) if screen.is_current else AwaitComplete()
+
+
+class Palette(AnswersOnce, CommandPalette):
+    """The command palette."""

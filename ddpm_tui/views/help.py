@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 
 from ddpm_tui.keys import VIEW_TITLES, KeyTable, in_force
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.views.help_texts import ABOUT, TERMS, WIDGETS
 
 Section = tuple[str, list[tuple[str, str]]]
@@ -50,7 +50,7 @@ def matching(found: list[Section], wanted: str) -> Iterator[Section]:
             yield title, left
 
 
-class HelpScreen(GoingOn, ModalScreen[None]):
+class HelpScreen(AnswersOnce, ModalScreen[None]):
     """About the view, its keys, the keys of everywhere, the terms. Typing searches."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

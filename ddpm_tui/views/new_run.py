@@ -21,7 +21,7 @@ from textual.worker import get_current_worker
 from ddpm_tui.report import cost_report
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.form import Field, Form, LastWord, setting_field
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from engine.config import PRESET_HELP, RunConfig, make_config
 from engine.data import SOURCES, available, default_dataset
@@ -65,7 +65,7 @@ class Costed(Message):
         self.config, self.cost, self.problem = config, cost, problem
 
 
-class NewRun(GoingOn, ModalScreen[Run | None]):
+class NewRun(AnswersOnce, ModalScreen[Run | None]):
     """Returns the run that was made, or None.
 
     Args:

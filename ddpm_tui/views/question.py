@@ -14,13 +14,13 @@ from textual.widgets import Button, Input, Static
 
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.form import Field, Form, LastWord
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from engine.errors import EngineError
 
 _T = TypeVar("_T")
 
 
-class Question(GoingOn, ModalScreen[_T | None], Generic[_T]):
+class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
     """A form that returns what `read` makes of it, or None.
 
     Args:

@@ -121,6 +121,11 @@ def test_a_class_may_have_a_plus_or_a_number_in_its_name() -> None:
     assert parts("0.5 3 wheeler + wheeler", names) == pytest.approx({1: 1 / 3, 2: 2 / 3})
 
 
+def test_a_prompt_to_a_network_that_was_told_no_classes_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"There is no class to ask for .* told none"):
+        parse_prompt("dress", ())
+
+
 @pytest.mark.parametrize(
     ("prompt", "mention"),
     [

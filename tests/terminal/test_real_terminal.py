@@ -2,110 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
 import re
-import select
 import signal
-import struct
-import subprocess
-import sys
-import termios
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyte
 import pytest
 
-# Sequences that pyte takes for text: keyboard modes.
-_KEYBOARD_MODES = re.compile(rb"\x1b\[[<>=]\d*u")
-
-TAB, RIGHT = "\t", "\x1b[C"
-
-
-class Terminal:
-    """A program on a pseudo-terminal and the screen that it paints."""
-
-    def __init__(self, process: subprocess.Popen[bytes], master: int, size: tuple[int, int]):
-        self.process = process
-        self.received = b""
-        self._master = master
-        self._closing = False
-        self._screen = pyte.Screen(*size)
-        self._stream = pyte.ByteStream(self._screen)
-        self._lock = threading.Lock()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def vanish(self) -> None:
-        """The window is closed, or the link is cut."""
-        self._closing = True
-        self._reader.join()
-        os.close(self._master)
-
-    def _read(self) -> None:
-        # EIO is how Linux says that the program has gone.
-        with contextlib.suppress(OSError):
-            while not self._closing:
-                if not select.select([self._master], [], [], 0.1)[0]:
-                    continue
-                if not (data := os.read(self._master, 65536)):
-                    return
-                with self._lock:
-                    self.received += data
-                    self._stream.feed(_KEYBOARD_MODES.sub(b"", data))
-
-    def text(self) -> str:
-        with self._lock:
-            return "\n".join(self._screen.display)
-
-    def press(self, *keys: str) -> None:
-        """Press keys one after the other, as fast as fingers do."""
-        for key in keys:
-            os.write(self._master, key.encode())
-            time.sleep(0.1)
-
-    def wait_for(self, text: str, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if text in self.text():
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{text!r} did not appear:\n{self.text()}")
-
-
-@contextlib.contextmanager
-def workbench(
-    folder: Path, *arguments: str, size: tuple[int, int] = (100, 30), **environment: str
-) -> Iterator[Terminal]:
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    # COLUMNS and LINES would count for more than the size of the pseudo-terminal.
-    unwanted = ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES")
-    plain = {name: value for name, value in os.environ.items() if name not in unwanted}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ddpm_tui", *arguments],
-        cwd=folder,
-        env={**plain, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **environment},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    try:
-        yield Terminal(process, master, size)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        with contextlib.suppress(OSError):
-            os.close(master)
+from tests.terminal.harness import RIGHT, TAB, workbench
 
 
 def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path: Path) -> None:

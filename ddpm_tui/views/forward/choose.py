@@ -20,7 +20,7 @@ from textual.worker import get_current_worker
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.forward.prober import Network
 from ddpm_tui.views.forward.schedules import describe
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from engine.errors import EngineError
 from engine.runs.checkpoint import list_checkpoints
@@ -74,7 +74,7 @@ class TrainedRead(Message):
         self.found, self.problem = tuple(found), problem
 
 
-class ChooseNetwork(GoingOn, ModalScreen[Network | None]):
+class ChooseNetwork(AnswersOnce, ModalScreen[Network | None]):
     """Returns the network of a run's checkpoint, or None.
 
     Args:

@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 from ddpm_tui.report import age
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.base import for_display
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.errors import EngineError
 from engine.images import read_png
@@ -39,7 +39,7 @@ def words_of(recipe: Recipe) -> str:
     return " · ".join(parts)
 
 
-class Favourites(GoingOn, ModalScreen["Favourite | None"]):
+class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
     """Returns the favourite whose take should be performed again, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

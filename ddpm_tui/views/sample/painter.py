@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from ddpm_tui import keys
 from ddpm_tui.color import ColorMode, mode_of
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.images import Pixels
 
@@ -70,7 +70,7 @@ class Canvas(PixelGrid):
             self.post_message(self.Touched(row, x * plan.shrink // plan.enlarge, pressed=pressed))
 
 
-class MaskPainter(GoingOn, ModalScreen[Painted | None]):
+class MaskPainter(AnswersOnce, ModalScreen[Painted | None]):
     """Returns the mask, or None.
 
     Args:

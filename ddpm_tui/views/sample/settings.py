@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from engine.config import RunConfig, SamplingConfig, override_sampling
 from engine.errors import ConfigError, EngineError
@@ -213,7 +214,7 @@ class DrawSettings:
         return shlex.join(words)
 
 
-class SampleSettings(ModalScreen[DrawSettings | None]):
+class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
     """Returns what to draw, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

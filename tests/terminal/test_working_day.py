@@ -1,0 +1,167 @@
+"""A whole working day on a real terminal by keys alone: every file is where the toast said."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.terminal.harness import (
+    DOWN,
+    ENTER,
+    ESCAPE,
+    LEFT,
+    RIGHT,
+    TAB,
+    Terminal,
+    mishaps,
+    workbench,
+)
+
+_TINY = (
+    "model.patch_size=7 model.hidden_size=32 training.preview_every=4 training.checkpoint_every=4"
+)
+
+
+def told(terminal: Terminal) -> str:
+    """The words of the toasts, which break where they like, without spaces."""
+    rows = (re.search("▌(.*)", row) for row in terminal.text().splitlines())
+    return "".join(row[1] for row in rows if row).replace(" ", "")
+
+
+def wait_for_file(terminal: Terminal, folder: Path, pattern: str) -> Path:
+    """A file that a toast names with its whole path, and that is there."""
+    place = str(folder).replace(" ", "")
+    wanted = re.compile(re.escape(place) + "/" + pattern)
+    terminal.wait_until(lambda _: wanted.search(told(terminal)) is not None, pattern)
+    found = wanted.search(told(terminal))
+    assert found is not None
+    path = Path(found[0])
+    assert path.exists(), f"{path} was told and is not there"
+    return path
+
+
+def go_to(terminal: Terminal, field: str) -> None:
+    """Press tab until the form explains the field, and wait for every step of it: what is typed
+    before a busy program has moved on goes into the field before."""
+
+    def explained(screen: str) -> str:
+        found = re.search(r"│ ([\w ]+): ", screen)
+        return found[1] if found else ""
+
+    while (at := explained(terminal.text())) != field:
+        terminal.echo(TAB, lambda screen, at=at: explained(screen) != at)
+
+
+def choose(terminal: Terminal, value: str) -> None:
+    """Go through what a field offers, one after the other."""
+
+    def chosen(screen: str) -> list[str]:
+        return re.findall("◂ (.*?) ▸", screen)
+
+    while value not in (at := chosen(terminal.text())):
+        terminal.echo(RIGHT, lambda screen, at=at: chosen(screen) != at)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_working_day(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "day"
+    with workbench(tmp_path, size=(120, 40)) as terminal:
+        press, wait_for = terminal.press, terminal.wait_for
+
+        # Train.
+        wait_for("No runs yet")
+        press("n")
+        wait_for("Train a new run")
+        go_to(terminal, "data set")
+        choose(terminal, "fashion-mnist-10k")
+        go_to(terminal, "network")
+        choose(terminal, "dit")
+        go_to(terminal, "told the class")
+        choose(terminal, "yes")
+        for field, value in (("steps", "12"), ("batch size", "4"), ("timesteps T", "20"),
+                             ("other settings", _TINY), ("name", "day")):  # fmt: skip
+            go_to(terminal, field)
+            terminal.write(value.encode())
+        wait_for("dit, told the class, on fashion-mnist-10k")
+        press(ENTER)
+        wait_for("finished", 120)
+
+        # Look back through the grids.
+        wait_for("samples · step 12")
+        press("[")
+        wait_for("step 8")
+        press("[")
+        wait_for("step 4")
+        press("$")
+        wait_for("samples · step 12")
+
+        # Sample, and pause at some t.
+        press("s")
+        wait_for("d draws")
+        press(*"------d")
+        wait_for("playing")
+        press(" ")
+        wait_for("paused")
+        press(LEFT, LEFT, "0")
+        wait_for("step  1/")
+        press(RIGHT, RIGHT)
+        wait_for("step  3/")
+
+        # Branch, and change the class.
+        press("b")
+        wait_for("continuations")
+        press(ENTER)
+        wait_for("branch")
+        press(" ")
+        wait_for("paused")
+        press("a")
+        wait_for("Ask for something else")
+        terminal.write(b"dress")
+        press(ENTER)
+        wait_for("ask")
+        press("+", "+", "+", "$")
+        wait_for("the result, after", 120)
+
+        # Inpaint.
+        press("m")
+        wait_for("Rectangle")
+        press("r", RIGHT, RIGHT, DOWN, DOWN, "r", ENTER)
+        wait_for("inpaint")
+        press("$")
+        wait_for("the result, after", 120)
+        press("s")
+        wait_for_file(terminal, run, r"favourites/[\w.-]+\.png")
+
+        # Compare in lockstep, save.
+        press("d")
+        wait_for("the result, after", 120)
+        press("c")
+        wait_for("Both lanes start from the same noise")
+        press(RIGHT, ENTER)
+        wait_for("sampler ddpm")
+        press("$")
+        wait_for("the result, after", 120)
+        press("W")
+        saved = wait_for_file(terminal, run, r"samples/[\w.-]+?\.png")
+        beside = {path.name for path in saved.parent.glob(f"{saved.stem}*")}
+        assert {path.rpartition(".")[2] for path in beside} >= {"png", "gif", "npz"}
+        assert all(name in told(terminal) for name in beside)
+
+        # Export, and a picture of the screen.
+        press("1")
+        wait_for("day")
+        press("e")
+        exported = wait_for_file(terminal, run, r"exports/[\w-]+")
+        assert (exported / "README.md").exists()
+        press("\x1b[24~")
+        wait_for_file(terminal, tmp_path, r"screenshots/[\w-]+\.svg")
+
+        press(ESCAPE, "q")
+        assert terminal.process.wait(60) == 0
+    assert json.loads((run / "status.json").read_text())["state"] == "finished"
+    assert b"Traceback" not in terminal.received
+    assert not mishaps(tmp_path)
