@@ -123,7 +123,7 @@ class NoiseSchedule:
 
     @cached_property
     def posterior_variance(self) -> Tensor:
-        """float64 (T,): β̃_t = β_t (1 − ᾱ_{t−1}) / (1 − ᾱ_t)  (Ho et al. 2020, eq. 7); 0 at t = 0."""
+        """float64 (T,): β̃_t = β_t (1 − ᾱ_{t−1}) / (1 − ᾱ_t), 0 at t = 0 (Ho et al., eq. 7)."""
         before = torch.cat([self.alphas_cumprod.new_ones(1), self.alphas_cumprod[:-1]])
         return self.betas * (1 - before) / (1 - self.alphas_cumprod)
 
