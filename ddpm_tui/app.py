@@ -21,6 +21,7 @@ from ddpm_tui.views.base import View
 from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.first_run import FIRST_COMMAND, first_config
 from ddpm_tui.views.forward import ForwardView
+from ddpm_tui.views.inspect import InspectView
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.views.runs import RunsView
 from ddpm_tui.views.sample import SampleView
@@ -67,6 +68,7 @@ class Workbench(Shell):
         "train": TrainView,
         "sample": SampleView,
         "forward": ForwardView,
+        "inspect": InspectView,
     }
     # Screens watch these: a screen that is not composed yet cannot be told.
     activity: reactive[str] = reactive("loading torch …")

@@ -224,11 +224,11 @@ def _addresses(model: nn.Module) -> set[int]:
     }
 
 
-class _Flops(TorchDispatchMode):
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Tells the floating-point operations of every product, in this thread."""
 
     def __init__(self, tell: Callable[[int], None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._tell = tell
 
     def __torch_dispatch__(
@@ -373,7 +373,7 @@ def probe(
     images = min(config.data.batch_size, _PROBE_IMAGES)
     model = build_model(config, image_shape, num_classes)
     with memory_explained(where, "hold the network"):
-        model.to(where).to(memory_format=memory_format(config.model.name, dtype, where)).eval()  # type: ignore[call-overload]
+        model.to(where).to(memory_format=memory_format(config.model.name, dtype, where)).eval()
     inputs = example_inputs(model, image_shape, images, str(where))
     places = list(_parts_of(model))
     seconds: list[float] = []

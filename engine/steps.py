@@ -88,5 +88,7 @@ def _weights(
         context = Context(previous, predict, lambda: number("sigma"), options)
         return float(rule(schedule, now, prev_t, context))
 
-    names = ("x_t", "x0", "eps", "before", "there", "sigma")
-    return StepWeights(t, prev_t, *(answer(**{name: 1.0}) for name in names), calls)
+    x_t, x0, eps, last, there, sigma = (
+        answer(**{name: 1.0}) for name in ("x_t", "x0", "eps", "before", "there", "sigma")
+    )
+    return StepWeights(t, prev_t, x_t, x0, eps, last, there, sigma, calls)

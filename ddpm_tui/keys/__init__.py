@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddpm_tui.keys import app, forward, paint, runs, sample, train
+from ddpm_tui.keys import app, forward, inspect, paint, runs, sample, train
 from ddpm_tui.keys.key import Key
 from ddpm_tui.keys.table import KeyTable
 
@@ -25,6 +25,7 @@ KEYS: tuple[Key, ...] = (
     *sample.KEYS,
     *paint.KEYS,
     *forward.KEYS,
+    *inspect.KEYS,
 )
 
 VIEW_TITLES = {
@@ -34,6 +35,7 @@ VIEW_TITLES = {
     "sample": "Sample",
     "paint": "Painting a mask",
     "forward": "Forward",
+    "inspect": "Inspect",
 }
 
 
