@@ -21,12 +21,11 @@ def rows(study: Study, width: int) -> list[Row]:
     if maths is None:
         return []
     dim, other = maths.embedding.shape[1], maths.other_embedding.shape[1]
-    mine, theirs = names(study)
+    _, theirs = names(study)
     text = (
-        f"Sines and cosines of t at {dim // 2} frequencies. Of the {dim} columns {maths.varying} "
-        f"change over t by more than 1 % ({mine}); of the {other} of the {theirs} embedding "
-        f"{maths.other_varying}. The article's exponent is 2j/d with j already even, so its "
-        "frequencies fall twice as fast as meant, and the columns whose period is far beyond T "
+        f"Sines and cosines of t at {dim // 2} frequencies. {maths.varying} of the {dim} columns "
+        f"change over t by more than 1 %; {maths.other_varying} of {other} in the {theirs}'s. The "
+        "article's exponent is 2j/d with j already even: columns whose period is far beyond T "
         "say nothing of t."
     )
     return prose(text, width)

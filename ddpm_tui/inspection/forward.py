@@ -46,7 +46,7 @@ def rows(study: Study, width: int, forward_key: str = "") -> list[Row]:
     if maths is None:
         return []
     last, half = maths.timesteps - 1, crossing(maths)
-    shown = [title("q(x_t | x_0) = N(√ᾱ_t x_0, (1 − ᾱ_t) I): to any t in one step"), BLANK]
+    shown = [title("q(x_t | x_0): from an image to any t in one step"), BLANK]
     shown += prose(
         "x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε, with ε ~ N(0, I) and x_0 in [−1, 1]. ᾱ_t is the product of "
         "1 − β_s over all s ≤ t: what is left of the image's variance after t + 1 steps, each "
@@ -92,7 +92,7 @@ def rows(study: Study, width: int, forward_key: str = "") -> list[Row]:
     if forward_key:
         shown += [BLANK, *prose(
             f"Key {forward_key} shows real images at every t: see for yourself until when you "
-            "recognise them.", width, "note")]  # fmt: skip
+            "recognise them.", width, "label")]  # fmt: skip
     return shown
 
 

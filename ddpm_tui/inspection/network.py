@@ -24,16 +24,16 @@ from engine.anatomy import Anatomy, Part, Timing
 
 _NAME_WIDTH = 27
 _NARROW_NAME = 20
-_BAR_WIDTH = 8
+_BAR_WIDTH = 7
 _COLUMNS = (
     Column("parameters", 10),
-    Column("shape", 12, 1),
-    Column("param", 6, 2),
+    Column("shape", 11, 1),
+    Column("param", 6, 3),
     Column("MACs", 6, 4),
     Column("time", 6, 2),
     Column("memory", 6, 4),
     Column("sees", 7, 5),
-    Column("kind", 20, 6),
+    Column("kind", 20, 6, left=True),
 )
 # What the bar shows and the tree is sorted by -> its title.
 ORDERS = {

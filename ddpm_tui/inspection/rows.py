@@ -14,7 +14,8 @@ Rows = Sequence[Row]
 
 BLANK: Row = ()
 _NAME_WIDTH = 20
-_NARROW = 50
+_NARROW_NAME_WIDTH = 16
+_NORMAL, _NARROW = 70, 40
 _LONGEST = 100  # cells of a line of prose
 
 
@@ -24,13 +25,15 @@ class Column:
 
     Attributes:
         title: its heading.
-        width: of its cells, right-aligned.
+        width: of its cells.
         rank: where there is no room for all, those of the highest rank go first.
+        left: whether its texts begin at the same place, as words do, or end there.
     """
 
     title: str
     width: int
     rank: int = 0
+    left: bool = False
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
@@ -40,7 +43,7 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
 
 
 def title(text: str) -> Row:
-    """A heading."""
+    """A heading, of one row."""
     return ((text, "title"),)
 
 
@@ -53,10 +56,10 @@ def fact(name: str, value: str, width: int) -> list[Row]:
     """A name and what is to be said of it, in a column of its own where there is room for two."""
     if width < _NARROW:
         return [((name, "label"),), *prose(value, width)]
-    lines = wrap(value, max(min(width, _LONGEST + _NAME_WIDTH) - _NAME_WIDTH, 10)) or [""]
+    left = _NAME_WIDTH if width >= _NORMAL else _NARROW_NAME_WIDTH
+    lines = wrap(value, max(min(width - left, _LONGEST), 10)) or [""]
     return [
-        ((pad(name if at == 0 else "", _NAME_WIDTH), "label"), (line, ""))
-        for at, line in enumerate(lines)
+        ((pad(name if at == 0 else "", left), "label"), (line, "")) for at, line in enumerate(lines)
     ]
 
 
@@ -75,7 +78,7 @@ def headings(columns: Sequence[Column], kept: Sequence[int]) -> Row:
 
 def cells(columns: Sequence[Column], kept: Sequence[int], texts: Sequence[str]) -> str:
     """The texts of the columns that were kept."""
-    return " ".join(pad(texts[at], columns[at].width, right=True) for at in kept)
+    return " ".join(pad(texts[at], columns[at].width, right=not columns[at].left) for at in kept)
 
 
 def number(value: float) -> str:

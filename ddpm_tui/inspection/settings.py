@@ -20,8 +20,9 @@ from ddpm_tui.inspection.study import Study
 from engine.config import RunConfig, Section, make_config
 from engine.data import SOURCES
 
-_NAME_WIDTH = 27
+_NAME_WIDTH = 30
 _VALUE_WIDTH = 20
+_BESIDE = 40  # cells that the meaning of a setting needs to stand beside it
 _TARGETS = {
     "epsilon": "the noise ε (Ho et al. 2020)",
     "sample": "the image x_0",
@@ -90,7 +91,7 @@ def _table(
         value = f"{_plain(getattr(section, key)):<{_VALUE_WIDTH}} "
         style = "note" if changed else ""
         room = width - len(left) - len(value)
-        if room >= 24:
+        if room >= _BESIDE:
             first, *rest = prose(meaning, room, "label") or [BLANK]
             shown.append(((left, style or "label"), (value, style), *first))
             shown += [((" " * (width - room), ""), *line) for line in rest]

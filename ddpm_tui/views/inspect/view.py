@@ -80,7 +80,7 @@ class InspectView(View):
         border-top: solid $foreground 25%; border-title-color: $foreground 80%;
     }
     InspectView.-page-schedule #side { display: block; width: 2fr; margin-left: 1; }
-    InspectView.-page-schedule Sheet { width: 3fr; min-width: 60; }
+    InspectView.-page-schedule Sheet { width: 3fr; }
     InspectView.-page-schedule.-narrow #side { display: none; }
     InspectView.-page-embedding #body { layout: vertical; }
     InspectView.-page-embedding Sheet { height: 5; }
