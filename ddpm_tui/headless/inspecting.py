@@ -57,13 +57,11 @@ def _measured(run: Run, device: str) -> Study:
     from engine.anatomy import probe
 
     subject = run_subject(run)
-    study = Study(subject)
-    for study in investigate(subject):
-        pass
-    began, timing = time.monotonic(), None
+    *_, study = investigate(subject)
+    began = time.monotonic()
     passes = probe(subject.config, subject.image_shape, subject.num_classes, device=device)
     with closing(passes):
-        for timing in passes:
-            if time.monotonic() - began > _PROBE_SECONDS:
-                break
+        timing = next(passes)
+        while time.monotonic() - began < _PROBE_SECONDS:
+            timing = next(passes)
     return replace(study, timing=timing)
