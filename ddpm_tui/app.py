@@ -22,6 +22,7 @@ from ddpm_tui.views.compare import CompareView
 from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.first_run import FIRST_COMMAND, first_config
 from ddpm_tui.views.forward import ForwardView
+from ddpm_tui.views.inspect import InspectView
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.views.runs import RunsView
 from ddpm_tui.views.sample import SampleView
@@ -68,6 +69,7 @@ class Workbench(Shell):
         "train": TrainView,
         "sample": SampleView,
         "forward": ForwardView,
+        "inspect": InspectView,
     }
     # Screens watch these: a screen that is not composed yet cannot be told. A reactive of the app
     # that repaints would send the whole screen again, each second.

@@ -121,6 +121,12 @@ class NoiseSchedule:
         """float64 (T,): √(1 − ᾱ_t), the standard deviation of the noise in x_t."""
         return (1 - self.alphas_cumprod).sqrt()
 
+    @cached_property
+    def posterior_variance(self) -> Tensor:
+        """float64 (T,): β̃_t = β_t (1 − ᾱ_{t−1}) / (1 − ᾱ_t), 0 at t = 0 (Ho et al., eq. 7)."""
+        before = torch.cat([self.alphas_cumprod.new_ones(1), self.alphas_cumprod[:-1]])
+        return self.betas * (1 - before) / (1 - self.alphas_cumprod)
+
     def alpha_cumprod_at(self, t: int) -> Tensor:
         """ᾱ_t as a scalar tensor; t = −1 is the clean image, ᾱ = 1."""
         return self.alphas_cumprod[t] if t >= 0 else self.alphas_cumprod.new_ones(())

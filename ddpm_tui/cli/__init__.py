@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ddpm_tui.cli import drawing, listing, measuring, taking, training
+from ddpm_tui.cli import drawing, inspecting, listing, measuring, taking, training
 from ddpm_tui.cli.comparing import compare
 from ddpm_tui.cli.editing import edit_app
 from ddpm_tui.cli.keys import keys
@@ -37,6 +37,7 @@ for verb in (
     listing.runs,
     listing.show,
     compare,
+    inspecting.inspect,
     drawing.forward,
     training.config,
     measuring.bench,

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddpm_tui.keys import app, compare, forward, paint, pictures, runs, sample, train
+from ddpm_tui.keys import (
+    app,
+    compare,
+    forward,
+    inspect,
+    paint,
+    pictures,
+    runs,
+    sample,
+    train,
+)
 from ddpm_tui.keys.key import Key
 from ddpm_tui.keys.table import KeyTable, in_force
 
@@ -26,6 +36,7 @@ KEYS: tuple[Key, ...] = (
     *sample.KEYS,
     *paint.KEYS,
     *forward.KEYS,
+    *inspect.KEYS,
     *pictures.KEYS,
 )
 
@@ -37,6 +48,7 @@ VIEW_TITLES = {
     "sample": "Sample",
     "paint": "Painting a mask",
     "forward": "Forward",
+    "inspect": "Inspect",
     "pictures": "Pictures",
 }
 

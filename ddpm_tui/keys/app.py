@@ -7,6 +7,7 @@ KEYS: tuple[Key, ...] = (
     Key("app.train", "view('train')", "2", "", "The Train view: loss, samples, devices"),
     Key("app.sample", "view('sample')", "3", "", "The Sample view: the reverse process"),
     Key("app.forward", "view('forward')", "4", "", "The Forward view: noise and its schedule"),
+    Key("app.inspect", "view('inspect')", "5", "", "The Inspect view: what a run is made of"),
     Key("app.keys", "keys", "question_mark,f1", "Help", "This help", "?"),
     Key("app.jump", "jump", "semicolon", "Jump", "A letter on every pane: go there, or enlarge it"),
     Key("app.graphics", "graphics", "K", "", "Pictures in the terminal's own pixels, or in blocks"),

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from ddpm_tui.app import Workbench
     from engine.images import Pixels
 
-VIEWS = (("runs", "Runs"), ("train", "Train"), ("sample", "Sample"), ("forward", "Forward"))
+VIEWS = (
+    ("runs", "Runs"),
+    ("train", "Train"),
+    ("sample", "Sample"),
+    ("forward", "Forward"),
+    ("inspect", "Inspect"),
+)
 
 
 def for_display(pixels: Pixels) -> Pixels:

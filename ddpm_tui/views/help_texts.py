@@ -46,6 +46,7 @@ WIDGETS: dict[str, str] = {
     "SideBySide": "Pictures of every run: ← → or [ ] go through the sample grids of the training.",
     "LineChart": "A curve: raw values are dim, their running mean is bright; gaps are steps "
     "whose loss was not finite.",
+    "Sheet": "A page: ↑ ↓ or j k move, PgUp PgDn by screens, ← → or h l turn to another page.",
     "Choice": "One of a few values: ← → or h l change it.",
     "Input": "A field: type, ↑ ↓ or tab go to the next; what is wrong is said beside it.",
     "Button": "enter presses it, tab goes on.",

@@ -17,7 +17,7 @@ from engine.models.attention import attention
 from engine.models.embedding import TimestepEmbedding, timestep_embedding
 
 # Width of the sinusoidal features of t, whatever the width of the tokens.
-_FREQUENCIES = 256
+FREQUENCIES = 256
 _MLP_RATIO = 4
 
 
@@ -111,7 +111,7 @@ class DiT(nn.Module):
         self.patch_size, self.hidden_size = patch_size, hidden_size
         patch_channels = in_channels * patch_size**2
         self.proj_in = nn.Linear(patch_channels, hidden_size)
-        self.time_embedding = TimestepEmbedding(_FREQUENCIES, hidden_size)
+        self.time_embedding = TimestepEmbedding(FREQUENCIES, hidden_size)
         if num_class_embeds is not None:
             self.class_embedding = nn.Embedding(num_class_embeds, hidden_size)
         self.blocks = nn.ModuleList(
@@ -143,7 +143,7 @@ class DiT(nn.Module):
         tokens = self.proj_in(rearrange(patches, "n c rows columns -> n (rows columns) c"))
         tokens = tokens + position_table(rows, columns, self.hidden_size, x.device)
 
-        condition = self.time_embedding(timestep_embedding(t, _FREQUENCIES))
+        condition = self.time_embedding(timestep_embedding(t, FREQUENCIES))
         if class_labels is not None:
             condition = condition + self.class_embedding(class_labels)
         condition = F.silu(condition)[:, None]  # (N, 1, D)

@@ -54,3 +54,13 @@ def article_timestep_embedding(num_train_timesteps: int, dim: int) -> Tensor:
     table[:, 0::2] = angles.sin()
     table[:, 1::2] = angles.cos()[:, : dim // 2]
     return table
+
+
+def varying_columns(table: Tensor, share: float = 0.01) -> int:
+    """How many columns of an embedding (T, dim) change over t by more than a share of the range.
+
+    Sines and cosines range over 2, from −1 to 1; a column that hardly changes tells the network
+    nothing of t.
+    """
+    span = table.amax(dim=0) - table.amin(dim=0)
+    return int((span > 2 * share).sum())

@@ -28,6 +28,7 @@ print("heavy:", sorted(heavy), file=sys.stderr)
         ("--help",),
         ("--version",),
         ("train", "--help"),
+        ("inspect", "--help"),
         ("edit", "--help"),
         ("edit", "inpaint", "--help"),
         ("sample", "--help"),

@@ -9,7 +9,11 @@ import torch
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor
 
-from engine.models.embedding import article_timestep_embedding, timestep_embedding
+from engine.models.embedding import (
+    article_timestep_embedding,
+    timestep_embedding,
+    varying_columns,
+)
 
 EVERY_T = torch.arange(1000)
 
@@ -68,3 +72,12 @@ def test_most_of_the_articles_columns_hardly_change() -> None:
     articles, ours = article_timestep_embedding(1000, 100), timestep_embedding(EVERY_T, 100)
     assert int((articles.std(dim=0) < 0.05).sum()) > 50
     assert int((ours.std(dim=0) < 0.05).sum()) < 30
+
+
+def test_columns_that_change_are_counted() -> None:
+    columns = ([0.0, 0.0, 0.0], [0.0, 0.019, 0.0], [1.0, 0.979, 1.0], [-1.0, 1.0, 0.0])
+    table = torch.tensor(columns).T
+    assert varying_columns(table) == 2
+    assert varying_columns(table, 0.5) == 1
+    assert varying_columns(timestep_embedding(EVERY_T, 64)) == 62, "two cosines of long periods"
+    assert varying_columns(article_timestep_embedding(1000, 100)) == 54

@@ -182,3 +182,14 @@ def test_a_number_of_steps_out_of_bounds_is_refused(num) -> None:
 def test_an_unknown_spacing_is_refused() -> None:
     with pytest.raises(ValueError, match="karras"):
         inference_timesteps(50, 5, "karras")
+
+
+def test_posterior_variance_is_that_of_diffusers() -> None:
+    schedule = NoiseSchedule.create("linear", 100)
+    theirs = DDPMScheduler(num_train_timesteps=100, variance_type="fixed_small")
+    theirs.set_timesteps(100)
+    for t in (1, 50, 99):
+        assert float(schedule.posterior_variance[t]) == pytest.approx(
+            float(theirs._get_variance(t)), rel=1e-3
+        )
+    assert float(schedule.posterior_variance[0]) == 0
