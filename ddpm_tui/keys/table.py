@@ -64,7 +64,7 @@ class KeyTable:
         """A key means one thing in a view, and what the app takes is taken in every view."""
         taken: dict[tuple[str, str], Key] = {}
         common = ("app", "pictures")  # before the views that they hold in
-        for key in sorted(self.keys, key=lambda key: (key.view not in common, key.view)):
+        for key in sorted(self.keys, key=lambda key: key.view not in common):
             for name in key.names:
                 tables = in_force(key.view)
                 other = next((taken[view, name] for view in tables if (view, name) in taken), None)
