@@ -201,7 +201,7 @@ async def test_evaluations_are_marks_on_the_curve(run: Run) -> None:
         await opened(app, run, pilot)
         chart = app.screen.query_one(CurveChart)
         marks = {series.name: series for series in chart.series if series.marks}
-        assert list(marks["evaluated"].x) == [300]
+        assert list(marks["scored"].x) == [300]
         assert "Fréchet 5.5 (real 0.25)" in text(app)
 
 

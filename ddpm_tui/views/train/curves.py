@@ -119,9 +119,11 @@ class CurveChart(LineChart):
         curve = snapshot.curves.window(column, first, last, points=max(2 * self._wide, 100))
         self._curve = curve
         x, y = curve.raw()
+        # Its window reaches over short gaps, which should be seen.
+        smooth = np.where(np.isfinite(curve.low), curve.smooth, np.nan)
         series = [
-            Series("each step", x, y, "primary", dim=True),
-            Series("smoothed", curve.x, curve.smooth, "primary"),
+            Series("raw", x, y, "primary", dim=True),
+            Series("smoothed", curve.x, smooth, "primary"),
         ]
         if column == "loss":
             series += self._marks(snapshot, curve, first, last)
@@ -141,7 +143,7 @@ class CurveChart(LineChart):
             at = np.searchsorted(curve.x, steps).clip(max=len(curve.x) - 1)
             marks.append(
                 Series(
-                    "evaluated",
+                    "scored",
                     np.array(steps, dtype=np.float64),
                     curve.smooth[at],
                     "success",

@@ -187,12 +187,10 @@ class TrainView(View):
         values = snapshot.curves.loss_by_t(first, last, _HEAT_COLUMNS)
         total = snapshot.config["diffusion"]["num_train_timesteps"]
         labels = [f"{bucket * total // TIMESTEP_BUCKETS:,}" for bucket in range(TIMESTEP_BUCKETS)]
-        some = values[np.isfinite(values) & (values > 0)]
-        legend = f"dark {some.min():.3g} … light {some.max():.3g}" if some.size else ""
         # Losses differ by orders of magnitude, both over t and over time.
         with np.errstate(divide="ignore", invalid="ignore"):
             logarithms = np.where(values > 0, np.log10(values), np.nan)
-        heat.show(logarithms, labels, (first, last), legend)
+        heat.show(logarithms, labels, (first, last), lambda value: f"{10**value:.3g}")
 
     def show_frame(self, picture: PreviewPicture) -> None:
         """A frame of the grid that is being painted in this process."""
