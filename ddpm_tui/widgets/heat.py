@@ -118,9 +118,9 @@ class HeatStrip(Widget):
             segments = [Segment(f"{clean(text):>{margin - 1}} ", label)]
             segments += [self._cell(value, base) for value in level[line]]
             strips.append(Strip(Segment.simplify(segments)).adjust_cell_length(width, base))
-        strips += [Strip.blank(width, base)] * (height - footer - lines)
         if footer:
             strips.append(self._footer(margin, across, (float(low), float(high)), label, base))
+        strips += [Strip.blank(width, base)] * (height - len(strips))
         return [strip.adjust_cell_length(width, base) for strip in strips]
 
     def _footer(

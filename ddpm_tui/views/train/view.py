@@ -81,12 +81,7 @@ class TrainView(View):
         yield Static(NOTHING, id="nothing")
         with Horizontal(id="panes"):
             with Vertical(id="left", classes="column"):
-                yield CurveChart(
-                    message="The loss appears with the first steps.",
-                    log_y=True,
-                    id="chart",
-                    classes="pane",
-                )
+                yield CurveChart(log_y=True, id="chart", classes="pane")
                 heat = HeatStrip("No losses by timestep yet.", id="heat", classes="pane")
                 heat.border_title = "loss by timestep t"
                 yield heat

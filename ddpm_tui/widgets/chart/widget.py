@@ -201,7 +201,7 @@ class LineChart(Widget):
                 entries.append((sample, FIRST_SERIES + index, clean(series.name)))
         lengths = [cell_len(f"{sample} {name}") for sample, _, name in entries]
         lengths = [cell_len(title), *lengths] if title else lengths
-        gap = 2 if sum(lengths) + 2 * len(lengths) < width else 1
+        gap = 2 if sum(lengths) + 2 * len(lengths) - 1 <= width else 1
         segments = [Segment(f" {title}", label)] if title else []
         for sample, paint, name in entries:
             before = " " * (gap if segments else 1)
