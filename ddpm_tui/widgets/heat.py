@@ -32,8 +32,8 @@ _INK = " .:-=+*%@"
 class HeatStrip(Widget):
     """Values as colours: dark is low, light is high, nothing is a gap.
 
-    Where there are more rows than lines, as many rows as will do are averaged into each; the first
-    one is at the bottom, as on a chart. Below are the range of x and a legend of the colours.
+    Where there are more rows than lines, neighbours are averaged; the first row is at the bottom,
+    as on a chart. Below are the range of x and a legend of the colours.
     """
 
     DEFAULT_CSS = """
@@ -106,8 +106,10 @@ class HeatStrip(Widget):
             ]
         footer = height >= 4
         rows = len(self._values)
-        # As many rows in every line: a border between lines then means the same everywhere.
-        lines = max(n for n in range(1, rows + 1) if rows % n == 0 and n <= max(height - footer, 1))
+        # As many rows in every line, if that leaves no more than one line empty.
+        room = min(max(height - footer, 1), rows)
+        even = max(n for n in range(1, room + 1) if rows % n == 0)
+        lines = even if even >= room - 1 else room
         cells = self._averaged(lines, across)
         low, high = np.nanmin(cells), np.nanmax(cells)
         level = (cells - low) / (high - low) if high > low else np.zeros(cells.shape)

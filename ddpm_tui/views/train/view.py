@@ -54,7 +54,8 @@ class TrainView(View):
     TrainView #pictures { height: 1fr; padding-right: 1; }
     TrainView #heat { height: 1fr; max-height: 19; padding-right: 1; display: none; }
     TrainView.-high.-by-t #heat { display: block; }
-    TrainView #devices { padding: 0 1; max-height: 9; }
+    TrainView #devices { padding: 0 1; max-height: 10; }
+    TrainView.-high #devices { max-height: 11; }
     TrainView.-low #devices { display: none; }
     TrainView #log { height: 7; display: none; }
     TrainView.-high #log { display: block; }
