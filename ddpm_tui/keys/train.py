@@ -12,7 +12,7 @@ KEYS: tuple[Key, ...] = (
         "train.later", "scrub(1)", "right_square_bracket", "", "The sample grid after this one", "]"
     ),
     Key("train.weights", "weights", "e", "EMA/raw", "Samples by the EMA, the raw weights, or both"),
-    Key("train.chart", "chart", "v", "Chart", "Loss, gradient norm, learning rate, images/s …"),
+    Key("train.chart", "chart", "v", "Chart", "Loss, gradient norm, learning rate, Fréchet …"),
     Key("train.zoom-in", "zoom(1)", "plus,equals_sign", "", "Chart: half as many steps", "+"),
     Key("train.zoom-out", "zoom(-1)", "minus", "", "Chart: twice as many steps"),
     Key("train.log-y", "log_y", "y", "", "Chart: logarithmic or linear axis"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from textual.widget import Widget
 from ddpm_tui.color import ColorMode, mode_of
 from ddpm_tui.sanitize import clean
 from ddpm_tui.widgets.pacing import Pacer
-from ddpm_tui.widgets.strips import fit, message_line, row_regions
+from ddpm_tui.widgets.strips import message_line, row_regions
 
 Floats = NDArray[np.float64]
 
@@ -32,8 +32,8 @@ _INK = " .:-=+*%@"
 class HeatStrip(Widget):
     """Values as colours: dark is low, light is high, nothing is a gap.
 
-    The rows are averaged where there are more than lines; the first row is at the bottom, as on a
-    chart.
+    Where there are more rows than lines, neighbours are averaged; the first row is at the bottom,
+    as on a chart. Below are the range of x and a legend of the colours.
     """
 
     DEFAULT_CSS = """
@@ -49,7 +49,7 @@ class HeatStrip(Widget):
         self._values: Floats = np.empty((0, 0))
         self._labels: tuple[str, ...] = ()
         self._range = (0.0, 0.0)
-        self._legend = ""
+        self._tell: Callable[[float], str] = str
         self._strips: list[Strip] = []
         self._pacer = Pacer(self, self._draw, 4)
 
@@ -58,11 +58,17 @@ class HeatStrip(Widget):
         values: Floats,
         row_labels: Sequence[str],
         x_range: tuple[float, float],
-        legend: str = "",
+        tell: Callable[[float], str] = "{:.3g}".format,
     ) -> None:
-        """Draw values (rows, columns), NaN a gap; `x_range` is that of the columns."""
+        """Draw values (rows, columns), NaN a gap.
+
+        Args:
+            row_labels: one for each row, or none at all.
+            x_range: the steps of the first and the last column.
+            tell: a value as the legend shows it.
+        """
         self._values, self._labels = values, tuple(row_labels)
-        self._range, self._legend = x_range, legend
+        self._range, self._tell = x_range, tell
         self._pacer.request()
 
     def on_resize(self, _event: Resize) -> None:
@@ -99,7 +105,11 @@ class HeatStrip(Widget):
                 message_line(self._message, y, width, height, label, base) for y in range(height)
             ]
         footer = height >= 4
-        lines = min(height - footer, len(self._values))
+        rows = len(self._values)
+        # As many rows in every line, if that leaves no more than one line empty.
+        room = min(max(height - footer, 1), rows)
+        even = max(n for n in range(1, room + 1) if rows % n == 0)
+        lines = even if even >= room - 1 else room
         cells = self._averaged(lines, across)
         low, high = np.nanmin(cells), np.nanmax(cells)
         level = (cells - low) / (high - low) if high > low else np.zeros(cells.shape)
@@ -110,14 +120,28 @@ class HeatStrip(Widget):
             segments = [Segment(f"{clean(text):>{margin - 1}} ", label)]
             segments += [self._cell(value, base) for value in level[line]]
             strips.append(Strip(Segment.simplify(segments)).adjust_cell_length(width, base))
-        strips += [Strip.blank(width, base)] * (height - footer - lines)
         if footer:
-            first, last = (f"{value:,.0f}" for value in self._range)
-            legend = fit(self._legend, max(across - len(first) - len(last) - 2, 0))
-            rest = f"{first} {legend:^{max(across - len(first) - len(last) - 2, 0)}} {last}"
-            axis = [Segment(" " * margin, base), Segment(fit(rest, across), label)]
-            strips.append(Strip(axis).adjust_cell_length(width, base))
+            strips.append(self._footer(margin, across, (float(low), float(high)), label, base))
+        strips += [Strip.blank(width, base)] * (height - len(strips))
         return [strip.adjust_cell_length(width, base) for strip in strips]
+
+    def _footer(
+        self, margin: int, across: int, values: tuple[float, float], label: Style, base: Style
+    ) -> Strip:
+        """The first and the last step; between them the colours from the lowest to the highest."""
+        first, last = (f"{value:,.0f}" for value in self._range)
+        low, high = (f" {clean(self._tell(value))} " for value in values)
+        room = across - len(first) - len(last)
+        legend = len(low) + len(_RAMP) + len(high)
+        segments = [Segment(" " * margin, base), Segment(first, label)]
+        if legend <= room:
+            left = (room - legend) // 2
+            ramp = [self._cell(index / (len(_RAMP) - 1), base) for index in range(len(_RAMP))]
+            segments += [Segment(" " * left + low, label), *ramp]
+            segments.append(Segment(high + " " * (room - legend - left), label))
+        else:
+            segments.append(Segment(" " * max(room, 1), base))
+        return Strip(Segment.simplify([*segments, Segment(last, label)]))
 
     def _averaged(self, lines: int, across: int) -> Floats:
         """(lines, across): means over rows; each column of the screen takes that in its place."""

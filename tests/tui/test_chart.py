@@ -118,6 +118,32 @@ async def test_the_legend_comes_with_the_second_series(use_mode) -> None:
         assert texts(app.chart)[0].split() == ["loss", "▄▄", "raw", "──", "ema"]
 
 
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (42, " ▄▄ raw  ── smoothed  ◆ held-out  ◇ scored"),
+        (39, " ▄▄ raw ── smoothed ◆ held-out ◇ scored"),
+        (38, " ▄▄ raw ── smoothed ◆ held-out"),
+        (20, " ▄▄ raw ── smoothed"),
+        (7, " ▄▄ raw"),
+        (6, ""),
+    ],
+)
+async def test_a_legend_leaves_out_what_is_not_whole(use_mode, width, expected) -> None:
+    app = ChartApp()
+    async with app.run_test(size=(width, 16)) as pilot:
+        app.chart.set_series(
+            [
+                Series("raw", STEPS, LOSS, dim=True),
+                Series("smoothed", STEPS, LOSS),
+                Series("held-out", STEPS, LOSS, marks=True),
+                Series("scored", STEPS, LOSS, marks=True),
+            ]
+        )
+        await pilot.pause()
+        assert texts(app.chart)[0].rstrip() == expected
+
+
 async def test_colours_follow_the_theme(use_mode) -> None:
     app = ChartApp()
     async with app.run_test(size=(60, 16)) as pilot:

@@ -14,7 +14,14 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
-from ddpm_tui.widgets.gauges import DevicePanel, History, Line, layout, natural_height
+from ddpm_tui.widgets.gauges import (
+    DevicePanel,
+    History,
+    Line,
+    filled,
+    layout,
+    natural_height,
+)
 from engine.telemetry import GpuReading, HostReading, Telemetry
 from tests.engine.fake_nvml import (
     DRIVER_NOT_LOADED,
@@ -387,3 +394,31 @@ def test_the_natural_height_shows_everything(telemetry: Telemetry, width: int) -
     lines = layout(telemetry, History(), width, height)
     assert len(lines) == height
     assert len(layout(telemetry, History(), width, height + 5)) == height
+
+
+def test_with_height_to_spare_every_quantity_has_its_history() -> None:
+    history = History()
+    readings = [
+        replace(H200, utilization=0, memory_used=0, power=0.0, temperature=0),
+        replace(H200, utilization=100, memory_used=int(70.2 * GIB), power=350.0, temperature=25),
+    ]
+    for gpu in readings:
+        history.add_gpu(0, gpu)
+    telemetry = Telemetry((readings[-1],), HOST, "")
+
+    def rows(height: int) -> list[str]:
+        lines = filled(telemetry, history, 60, height)
+        return ["".join(text for _, text in line) for line in lines]
+
+    assert [row.split() for row in rows(6)[1:5]] == [
+        ["GPU", "█", "100", "%"],
+        ["MEM", "▄", "70.2/140.4", "GiB"],
+        ["PWR", "▄", "350/700", "W"],
+        ["TMP", "▂", "25", "°C"],
+    ]
+    tall = rows(14)  # three lines for each, the first one empty
+    assert [row.strip() for row in tall[1:13:3]] == [""] * 4
+    assert [row.strip() for row in tall[2:13:3]] == ["█", "", "", ""]
+    assert [row.split()[1] for row in tall[3:13:3]] == ["█", "█", "█", "▄"]
+    less = layout(telemetry, history, 60, 5)
+    assert filled(telemetry, history, 60, 5) == less, "as always without the height"

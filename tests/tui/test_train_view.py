@@ -177,31 +177,63 @@ async def test_the_chart_shows_every_figure_in_turn(run: Run) -> None:
         await opened(app, run, pilot)
         chart = app.screen.query_one(CurveChart)
         seen = [str(chart.border_title)]
-        for _ in range(4):
+        for _ in range(5):
             await pilot.press("v")
             seen.append(str(chart.border_title))
         assert [title.split(" · ")[0] for title in seen] == [
             *("loss", "gradient norm", "learning rate", "images/s", "skipped steps"),
+            "Fréchet distance",
         ]
+        assert "ddpm-tui evaluate" in text(app)
         await pilot.press("v")
         assert str(chart.border_title) == seen[0]
 
 
-async def test_evaluations_are_marks_on_the_curve(run: Run) -> None:
-    (run.path / "evaluations").mkdir()
+def write_score(run: Run, step: int, frechet: float) -> None:
+    (run.path / "evaluations").mkdir(exist_ok=True)
     score = {
-        "step": 300,
-        "generated": {"n": 2048, "frechet": 5.5},
+        "step": step,
+        "generated": {"n": 2048, "frechet": frechet},
         "floor": {"frechet": 0.25},
         "sampling": {"sampler": "ddim", "num_inference_steps": 40},
     }
-    (run.path / "evaluations" / "a.json").write_text(json.dumps(score))
+    (run.path / "evaluations" / f"{step}.json").write_text(json.dumps(score))
+
+
+async def test_the_distances_of_the_checkpoints_are_a_curve(run: Run) -> None:
+    for step, frechet in ((100, 22.0), (200, 9.0), (300, 5.5)):
+        write_score(run, step, frechet)
+    app = Workbench(run.path.parent)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await opened(app, run, pilot)
+        await pilot.press(*"vvvvv", "left", "left")
+        real, samples, evaluated = app.screen.query_one(CurveChart).series
+        assert list(samples.x) == list(evaluated.x) == [100, 200, 300]
+        assert list(samples.y) == [22.0, 9.0, 5.5]
+        assert set(real.y) == {0.25}
+        title = str(app.screen.query_one(CurveChart).border_title)
+        assert title == "Fréchet distance · step 200: 9 · n 2,048, ddim, 40 steps"
+
+
+async def test_the_smoothed_loss_stops_where_no_step_is_finite(run: Run) -> None:
+    app = Workbench(run.path.parent)
+    async with app.run_test(size=(200, 60)) as pilot:
+        await opened(app, run, pilot)
+        await pilot.press("plus")
+        raw, smoothed = app.screen.query_one(CurveChart).series[:2]
+        assert np.isnan(raw.y[raw.x == 200]).all()
+        assert np.isnan(smoothed.y[smoothed.x == 200]).all()
+        assert np.isfinite(smoothed.y[(smoothed.x > 220) & (smoothed.x < 380)]).all()
+
+
+async def test_evaluations_are_marks_on_the_curve(run: Run) -> None:
+    write_score(run, 300, 5.5)
     app = Workbench(run.path.parent)
     async with app.run_test(size=(160, 40)) as pilot:
         await opened(app, run, pilot)
         chart = app.screen.query_one(CurveChart)
         marks = {series.name: series for series in chart.series if series.marks}
-        assert list(marks["evaluated"].x) == [300]
+        assert list(marks["scored"].x) == [300]
         assert "Fréchet 5.5 (real 0.25)" in text(app)
 
 

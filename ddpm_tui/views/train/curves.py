@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from ddpm_tui.feed import Snapshot
 from ddpm_tui.views.train.titles import entitle
 from ddpm_tui.widgets.chart import LineChart, Series
 from engine.runs.curves import Curve
+from engine.runs.scores import Score
 
 # What the chart can show: column, title, format of its values.
 SHOWN: tuple[tuple[str, str, str], ...] = (
@@ -20,12 +22,15 @@ SHOWN: tuple[tuple[str, str, str], ...] = (
     ("lr", "learning rate", ".3g"),
     ("images_per_second", "images/s", ",.0f"),
     ("skipped", "skipped steps", ",.0f"),
+    ("frechet", "Fréchet distance", ".3g"),
 )
+_NO_ROWS = "The loss appears with the first steps."
+_NO_SCORES = "Not evaluated yet: ddpm-tui evaluate does it, in a shell."
 _DEEPEST = 14
 
 
 class CurveChart(LineChart):
-    """One column of the metrics.
+    """One column of the metrics, or the evaluations.
 
     The zoom halves what is shown: the newest steps, or those around the cursor.
     """
@@ -34,7 +39,7 @@ class CurveChart(LineChart):
     DEFAULT_CSS: ClassVar[str] = "CurveChart:focus { border-title-style: bold; }"
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(message=_NO_ROWS, **options)
         self._snapshot: Snapshot | None = None
         self._column = 0
         self._zoom = 0
@@ -111,22 +116,45 @@ class CurveChart(LineChart):
         if snapshot is None or not snapshot.curves.rows:
             self._curve = None
             self.cursor = None
+            self.message = _NO_ROWS
             self.set_series([])
             self._tell()
             return
         column = SHOWN[self._column][0]
         first, last = self.span
+        self.cursor = self._at
+        if column == "frechet":
+            self._show_scores([s for s in snapshot.scores if first <= s.step <= last])
+            return
         curve = snapshot.curves.window(column, first, last, points=max(2 * self._wide, 100))
         self._curve = curve
         x, y = curve.raw()
+        # Its window reaches over short gaps, which should be seen.
+        smooth = np.where(np.isfinite(curve.low), curve.smooth, np.nan)
         series = [
-            Series("each step", x, y, "primary", dim=True),
-            Series("smoothed", curve.x, curve.smooth, "primary"),
+            Series("raw", x, y, "primary", dim=True),
+            Series("smoothed", curve.x, smooth, "primary"),
         ]
         if column == "loss":
             series += self._marks(snapshot, curve, first, last)
-        self.cursor = self._at
         self.set_series(series)
+        self._tell()
+
+    def _show_scores(self, scores: Sequence[Score]) -> None:
+        """The distances of the evaluated checkpoints; below them that of real pictures."""
+        best = {score.step: score for score in scores}  # with the most pictures
+        x = np.array(list(best), dtype=np.float64)
+        y = np.array([score.frechet for score in best.values()])
+        floor = np.array([math.nan if s.floor is None else s.floor for s in best.values()])
+        self._curve = Curve(x, y, y, np.full(len(x), math.nan), np.zeros(len(x), dtype=bool))
+        self.message = _NO_SCORES
+        self.set_series(
+            [
+                Series("real", x, floor, "accent"),
+                Series("samples", x, y, "success"),
+                Series("evaluated", x, y, "success", marks=True),
+            ]
+        )
         self._tell()
 
     def _marks(self, snapshot: Snapshot, curve: Curve, first: float, last: float) -> list[Series]:
@@ -141,7 +169,7 @@ class CurveChart(LineChart):
             at = np.searchsorted(curve.x, steps).clip(max=len(curve.x) - 1)
             marks.append(
                 Series(
-                    "evaluated",
+                    "scored",
                     np.array(steps, dtype=np.float64),
                     curve.smooth[at],
                     "success",
@@ -155,7 +183,9 @@ class CurveChart(LineChart):
         _, title, _ = SHOWN[self._column]
         parts = [title]
         if values := self._values():
-            parts.append(values)
+            # The values count more; the border takes four cells.
+            whole = len(title) + len(values) + 3 <= self.size.width - 4
+            parts = [title, values] if whole else [values]
         elif self._zoom and self._snapshot:
             first, last = self.span
             parts.append(f"last {last - first:,.0f} steps")
@@ -180,9 +210,9 @@ class CurveChart(LineChart):
         if math.isfinite(smooth):
             parts.append(f"smoothed {smooth:{form}}")
         start = curve.x[index - 1] if index else -math.inf
-        parts += [
-            f"Fréchet {score.frechet:.3g}"
-            for score in self._snapshot.scores
-            if start < score.step <= curve.x[index]
-        ]
+        scores = [s for s in self._snapshot.scores if start < s.step <= curve.x[index]]
+        if SHOWN[self._column][0] == "frechet":
+            parts += [f"n {score.n:,}, {score.sampling}" for score in scores[-1:]]
+        else:
+            parts += [f"Fréchet {score.frechet:.3g}" for score in scores]
         return " · ".join(parts)

@@ -54,7 +54,8 @@ class TrainView(PictureView):
     TrainView #pictures { height: 1fr; padding-right: 1; }
     TrainView #heat { height: 1fr; max-height: 19; padding-right: 1; display: none; }
     TrainView.-high.-by-t #heat { display: block; }
-    TrainView #devices { padding: 0 1; max-height: 9; }
+    TrainView #devices { padding: 0 1; max-height: 10; }
+    TrainView.-high #devices { max-height: 11; }
     TrainView.-low #devices { display: none; }
     TrainView #log { height: 7; display: none; }
     TrainView.-high #log { display: block; }
@@ -81,12 +82,7 @@ class TrainView(PictureView):
         yield Static(NOTHING, id="nothing")
         with Horizontal(id="panes"):
             with Vertical(id="left", classes="column"):
-                yield CurveChart(
-                    message="The loss appears with the first steps.",
-                    log_y=True,
-                    id="chart",
-                    classes="pane",
-                )
+                yield CurveChart(log_y=True, id="chart", classes="pane")
                 heat = HeatStrip("No losses by timestep yet.", id="heat", classes="pane")
                 heat.border_title = "loss by timestep t"
                 yield heat
@@ -187,12 +183,10 @@ class TrainView(PictureView):
         values = snapshot.curves.loss_by_t(first, last, _HEAT_COLUMNS)
         total = snapshot.config["diffusion"]["num_train_timesteps"]
         labels = [f"{bucket * total // TIMESTEP_BUCKETS:,}" for bucket in range(TIMESTEP_BUCKETS)]
-        some = values[np.isfinite(values) & (values > 0)]
-        legend = f"dark {some.min():.3g} … light {some.max():.3g}" if some.size else ""
         # Losses differ by orders of magnitude, both over t and over time.
         with np.errstate(divide="ignore", invalid="ignore"):
             logarithms = np.where(values > 0, np.log10(values), np.nan)
-        heat.show(logarithms, labels, (first, last), legend)
+        heat.show(logarithms, labels, (first, last), lambda value: f"{10**value:.3g}")
 
     def show_frame(self, picture: PreviewPicture) -> None:
         """A frame of the grid that is being painted in this process."""

@@ -12,16 +12,18 @@ from ddpm_tui.widgets.chart.decimate import Floats
 AXIS, TICK, CURSOR, FIRST_SERIES = 1, 2, 3, 4
 """Paints; curves have FIRST_SERIES and those after it."""
 
-MARK = "◆"
+MARKS = "◆◇●○"
+"""What points without a line between them are drawn as, one kind after the other."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Curve:
-    """Points to draw, x and y in data units; NaN in `y` is a gap. Without a brush, marks."""
+    """Points to draw, x and y in data units; NaN in `y` is a gap. A glyph instead of a brush
+    marks the points and draws no line between them."""
 
     x: Floats
     y: Floats
-    brush: Brush | None
+    pen: Brush | str
 
 
 def plot(
@@ -75,10 +77,10 @@ def _curves(
         inside.rule(column, CURSOR)
     for index, curve in enumerate(curves):
         x, y, paint = x_axis.position(curve.x), y_axis.position(curve.y), FIRST_SERIES + index
-        if curve.brush is None:
-            inside.marks(x, y, MARK, paint)
+        if isinstance(curve.pen, str):
+            inside.marks(x, y, curve.pen, paint)
         else:
-            inside.curve(x, y, curve.brush, paint)
+            inside.curve(x, y, curve.pen, paint)
     return inside
 
 
@@ -96,7 +98,7 @@ def _cell(position: float, cells: int, dots: int) -> int:
 def _x_ticks(whole: Canvas, axis: Axis, left: int, columns: int) -> None:
     """Ticks on the row above the last one; below each its label, if it does not touch another."""
     taken = -2
-    positions, labels = axis.ticks(whole.width // 12)
+    positions, labels = axis.ticks(whole.width // 10)
     for position, label in zip(positions, labels, strict=True):
         column = left + _cell(position, columns, 2)
         whole.text(whole.height - 2, column, "┬", AXIS)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color, ColorParseError
@@ -23,7 +24,7 @@ from ddpm_tui.sanitize import clean
 from ddpm_tui.widgets.chart.axis import HUGE, TINY, axis_of
 from ddpm_tui.widgets.chart.canvas import BLANK, BRAILLE, QUADRANTS, Brush, glyph_brush
 from ddpm_tui.widgets.chart.decimate import decimate
-from ddpm_tui.widgets.chart.plot import AXIS, CURSOR, FIRST_SERIES, MARK, TICK, Curve, plot
+from ddpm_tui.widgets.chart.plot import AXIS, CURSOR, FIRST_SERIES, MARKS, TICK, Curve, plot
 from ddpm_tui.widgets.chart.series import Series
 from ddpm_tui.widgets.pacing import Pacer
 from ddpm_tui.widgets.strips import TerseStrip, fit, message_line, row_regions
@@ -32,7 +33,7 @@ from ddpm_tui.widgets.strips import TerseStrip, fit, message_line, row_regions
 # quarter blocks, which braille replaces: a smoothed curve stays a line in front of its raw data
 # instead of colouring all of it. Without colour, curves differ by their glyphs.
 _BRIGHT = (BRAILLE, *(glyph_brush(glyph) for glyph in "*+ox#"))
-_DIM = glyph_brush(".")
+_DIM = glyph_brush("·")
 
 
 class LineChart(Widget):
@@ -154,10 +155,10 @@ class LineChart(Widget):
 
     def _rows(self, width: int, height: int) -> list[Strip]:
         base = self.visual_style.rich_style
-        brushes = self._brushes()
+        pens = self._pens()
         curves = [
-            _usable(series, brush, self.log_y, width)
-            for series, brush in zip(self._series, brushes, strict=True)
+            _usable(series, pen, self.log_y, width)
+            for series, pen in zip(self._series, pens, strict=True)
         ]
         drawn = [curve for curve in curves if np.isfinite(curve.y).any()]
         if not drawn or width < 2 or height < 1:
@@ -178,32 +179,49 @@ class LineChart(Widget):
             for y in range(canvas.height)
         ]
         if header:
-            strips.insert(0, self._header(width, brushes, styles, base))
+            strips.insert(0, self._header(width, pens, styles, base))
         if footer:
             label = self.get_component_rich_style("line-chart--tick")
             strips.append(Strip([Segment(fit(self.x_label, width), label)], width))
         return strips
 
     def _header(
-        self, width: int, brushes: Sequence[Brush | None], styles: dict[int, Style], base: Style
+        self, width: int, pens: Sequence[Brush | str], styles: dict[int, Style], base: Style
     ) -> Strip:
-        """The label of the y axis, and the legend if there is something to tell apart."""
+        """The label of the y axis, and the legend if there is something to tell apart.
+
+        Of the legend, as many entries as fit; they come closer before one goes.
+        """
         label = self.get_component_rich_style("line-chart--label")
-        segments = [Segment(f" {clean(self.y_label)}", label)]
+        title = clean(self.y_label)
+        entries: list[tuple[str, int, str]] = []  # sample, paint, name
         if len(self._series) > 1:
-            for index, (series, brush) in enumerate(zip(self._series, brushes, strict=True)):
-                sample = brush.sample if brush else MARK * 2
-                segments.append(Segment(f"  {sample} ", styles[FIRST_SERIES + index]))
-                segments.append(Segment(clean(series.name), label))
+            for index, (series, pen) in enumerate(zip(self._series, pens, strict=True)):
+                sample = pen if isinstance(pen, str) else pen.sample
+                entries.append((sample, FIRST_SERIES + index, clean(series.name)))
+        lengths = [cell_len(f"{sample} {name}") for sample, _, name in entries]
+        lengths = [cell_len(title), *lengths] if title else lengths
+        gap = 2 if sum(lengths) + 2 * len(lengths) - 1 <= width else 1
+        segments = [Segment(f" {title}", label)] if title else []
+        for sample, paint, name in entries:
+            before = " " * (gap if segments else 1)
+            wanted = cell_len(f"{before}{sample} {name}")
+            if wanted + sum(segment.cell_length for segment in segments) > width:
+                break
+            segments += [Segment(before, base), Segment(sample, styles[paint])]
+            segments.append(Segment(f" {name}", label))
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _brushes(self) -> list[Brush | None]:
-        """How each series is drawn; None for marks."""
+    def _pens(self) -> list[Brush | str]:
+        """How each series is drawn."""
+        marks = itertools.cycle(MARKS)
         # The soft colours of a theme are one and the same grey among 16.
         if mode_of(self.app) not in (ColorMode.NONE, ColorMode.COLOR16):
-            return [None if s.marks else QUADRANTS if s.dim else BRAILLE for s in self._series]
+            return [
+                next(marks) if s.marks else QUADRANTS if s.dim else BRAILLE for s in self._series
+            ]
         bright = itertools.cycle(_BRIGHT)
-        return [None if s.marks else _DIM if s.dim else next(bright) for s in self._series]
+        return [next(marks) if s.marks else _DIM if s.dim else next(bright) for s in self._series]
 
     def _styles(self, base: Style) -> dict[int, Style]:
         """A style for each of the paints of `plot`."""
@@ -220,7 +238,8 @@ class LineChart(Widget):
             grey = mode is ColorMode.NONE or (series.dim and mode is ColorMode.COLOR256)
             color = self._color("foreground" if grey else series.color)
             if series.dim:
-                color = background.blend(color, 0.25 if grey else 0.35)
+                share = 0.5 if mode is ColorMode.NONE else 0.25 if grey else 0.35
+                color = background.blend(color, share)
             styles[FIRST_SERIES + index] = Style.from_color(color.rich_color, base.bgcolor)
         return styles
 
@@ -231,7 +250,7 @@ class LineChart(Widget):
             return self.visual_style.foreground or Color(255, 255, 255)
 
 
-def _usable(series: Series, brush: Brush | None, log_y: bool, columns: int) -> Curve:
+def _usable(series: Series, pen: Brush | str, log_y: bool, columns: int) -> Curve:
     """What is to be drawn of a series."""
     x, y = decimate(series.x, series.y, columns, above=TINY if log_y else -math.inf)
-    return Curve(np.clip(x, -HUGE, HUGE), np.clip(y, -HUGE, HUGE), brush)
+    return Curve(np.clip(x, -HUGE, HUGE), np.clip(y, -HUGE, HUGE), pen)

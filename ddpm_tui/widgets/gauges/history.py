@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from ddpm_tui.widgets.gauges.parts import GIB
+from ddpm_tui.widgets.gauges.parts import GIB, percent_of
 from engine.telemetry import GpuReading, Telemetry
 
 
@@ -16,13 +16,20 @@ class History:
         points: how many readings are kept of each.
     """
 
-    def __init__(self, points: int = 120) -> None:
+    def __init__(self, points: int = 240) -> None:
         self._points = points
         self._values: dict[str, deque[float | None]] = {}
 
     def add(self, quantity: str, value: float | None) -> None:
         """Append a reading; None is a gap."""
         self._values.setdefault(quantity, deque(maxlen=self._points)).append(value)
+
+    def add_gpu(self, position: int, gpu: GpuReading) -> None:
+        """Append what `histories` shows of a GPU, all of it from 0 to 100."""
+        self.add(f"gpu {position}", gpu.utilization)
+        self.add(f"gpu {position} memory", percent_of(gpu.memory_used, gpu.memory_total))
+        self.add(f"gpu {position} power", percent_of(gpu.power, gpu.power_limit))
+        self.add(f"gpu {position} temperature", gpu.temperature)
 
     def last(self, quantity: str, count: int) -> list[float | None]:
         """The newest `count` readings of a quantity, fewer if there are not as many."""

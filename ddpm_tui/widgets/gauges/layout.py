@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from ddpm_tui.sanitize import clean
+from ddpm_tui.widgets.gauges.detail import detail_height, histories
 from ddpm_tui.widgets.gauges.history import History
 from ddpm_tui.widgets.gauges.parts import (
     MIN_BAR,
@@ -27,6 +28,7 @@ from ddpm_tui.widgets.gauges.table import gpu_table
 from engine.telemetry import GpuReading, HostReading, Telemetry
 
 ROOMY_GPUS = 2  # up to here a GPU has three rows
+MIN_DETAIL = 40
 MIN_HISTORY = 6
 
 
@@ -68,6 +70,19 @@ def layout(telemetry: Telemetry | None, history: History, width: int, height: in
     else:
         lines = gpu_table(telemetry.gpus, history, width, height)
     return lines if height <= len(lines) else [*lines, _host_line(host, width)]
+
+
+def filled(telemetry: Telemetry | None, history: History, width: int, height: int) -> list[Line]:
+    """As `layout`; but where there is height for it, every quantity of a GPU has its history."""
+    gpus = telemetry.gpus if telemetry is not None else ()
+    room = height - len(gpus) - 1  # below the titles, above the host
+    if telemetry is None or not gpus or width < MIN_DETAIL or room < detail_height(len(gpus)):
+        return layout(telemetry, history, width, height)
+    lines: list[Line] = []
+    for position, gpu in enumerate(gpus):
+        lines.append(_title(gpu, width))
+        lines += histories(gpu, position, len(gpus), history, width, room)
+    return [*lines, _host_line(telemetry.host, width)]
 
 
 def _note_lines(note: str, width: int) -> list[str]:

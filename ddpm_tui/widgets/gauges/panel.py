@@ -10,7 +10,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ddpm_tui.widgets.gauges.history import History, Steady
-from ddpm_tui.widgets.gauges.layout import layout, natural_height
+from ddpm_tui.widgets.gauges.layout import filled, layout, natural_height
 from ddpm_tui.widgets.gauges.parts import Line
 from engine.telemetry import Telemetry
 
@@ -18,7 +18,8 @@ from engine.telemetry import Telemetry
 class DevicePanel(Widget):
     """Utilization, memory, temperature and power of every visible GPU.
 
-    With one or two GPUs each has three rows, with more (or too little height) one. Without a GPU
+    With one or two GPUs each has three rows, with more (or too little height) one; where CSS gives
+    it a lot of height, every quantity has its history. Without a GPU
     the processor and the memory take their place, beside the reason. The height is automatic
     unless CSS sets it; any size works.
     """
@@ -69,7 +70,7 @@ class DevicePanel(Widget):
         """Show a new snapshot; call it once per sampling period, on the app's thread."""
         shown = self._steady(telemetry)
         for position, gpu in enumerate(shown.gpus):
-            self.history.add(f"gpu {position}", gpu.utilization)
+            self.history.add_gpu(position, gpu)
         self.history.add("cpu", shown.host.cpu_percent)
 
         size = self.content_size
@@ -80,7 +81,7 @@ class DevicePanel(Widget):
             self.refresh(layout=True)
             return
         before = self._lines
-        self._lines = layout(shown, self.history, size.width, size.height)
+        self._lines = self._lay(size)
         changed = [y for y in range(size.height) if before[y : y + 1] != self._lines[y : y + 1]]
         if changed:  # without regions, refresh() would mean everything
             self.refresh(*(Region(0, y, size.width, 1) for y in changed))
@@ -93,10 +94,16 @@ class DevicePanel(Widget):
     ) -> int:
         return natural_height(self._telemetry, width)
 
+    def _lay(self, size: Size) -> list[Line]:
+        # CSS has set the height if it is more than what was asked for.
+        more = size.height > natural_height(self._telemetry, size.width)
+        lay = filled if more else layout
+        return lay(self._telemetry, self.history, size.width, size.height)
+
     def render_line(self, y: int) -> Strip:
         size = self.content_size
         if self._lines_size != size:
-            self._lines = layout(self._telemetry, self.history, size.width, size.height)
+            self._lines = self._lay(size)
             self._lines_size = size
         segments = [
             Segment(text, self.get_component_rich_style(f"device-panel--{component}"))

@@ -28,15 +28,20 @@ def bar_of(percent: float | None, width: int) -> str:
     return ("█" * whole + " ▏▎▍▌▋▊▉"[part].strip()).ljust(width)
 
 
-def sparkline(values: Sequence[float | None], width: int) -> str:
+def sparkline(values: Sequence[float | None], width: int, rows: int = 1, row: int = 0) -> str:
     """Percentages as blocks, newest on the right, in exactly `width` cells.
 
     The scale is fixed, 0–100 %, and what rounds to nothing is blank: so the row of an idle GPU does
     not change while its history fills.
+
+    Args:
+        rows: the height of the blocks, in lines.
+        row: which of the lines, from the top.
     """
     newest = list(values)[-width:] if width > 0 else []
-    blocks = "".join(" ▁▂▃▄▅▆▇█"[round(min(max(v or 0.0, 0.0), 100.0) / 12.5)] for v in newest)
-    return blocks.rjust(width)
+    below = 8 * (rows - 1 - row)
+    eighths = (round(min(max(v or 0.0, 0.0), 100.0) / 12.5 * rows) - below for v in newest)
+    return "".join(" ▁▂▃▄▅▆▇█"[min(max(part, 0), 8)] for part in eighths).rjust(width)
 
 
 def figure_of(value: float | None, unit: str = "") -> str:
