@@ -105,15 +105,9 @@ def training(link: Link, model: str, seconds: float) -> tuple[float, float, list
             "--model",
             model,
         )
-        steps = (
-            "--steps",
-            "1000000",
-            "--batch-size",
-            str(_BATCH),
-            "--set",
-            "training.preview_every=20",
-        )
-        with workbench(runs, link, *new, *steps) as wire:
+        steps = ("--steps", "1000000", "--batch-size", str(_BATCH))
+        often = ("--set", "training.preview_every=20")
+        with workbench(runs, link, *new, *steps, *often) as wire:
             wire.arrival(b"images/s", seconds=300)
             time.sleep(5)
             status = runs / "run/status.json"
