@@ -87,7 +87,7 @@ def views(runs: Path, seconds: float) -> None:
             print(f"| {name} | {opened:,} | {wire.sent(seconds) / seconds:.0f} |", flush=True)
 
 
-def training(link: Link, seconds: float) -> tuple[float, float, list[float]]:
+def training(link: Link, model: str, seconds: float) -> tuple[float, float, list[float]]:
     """Train with the workbench open, with samples painted all the time.
 
     Returns:
@@ -95,17 +95,20 @@ def training(link: Link, seconds: float) -> tuple[float, float, list[float]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
-        new = ("train", "--tui", "--name", "run", "--dataset", "fashion-mnist-10k")
-        steps = (
-            "--steps",
-            "1000000",
-            "--batch-size",
-            str(_BATCH),
-            "--set",
-            "training.preview_every=20",
+        new = (
+            "train",
+            "--tui",
+            "--name",
+            "run",
+            "--dataset",
+            "fashion-mnist-10k",
+            "--model",
+            model,
         )
-        with workbench(runs, link, *new, *steps) as wire:
-            wire.arrival(b"images/s", seconds=120)
+        steps = ("--steps", "1000000", "--batch-size", str(_BATCH))
+        often = ("--set", "training.preview_every=20")
+        with workbench(runs, link, *new, *steps, *often) as wire:
+            wire.arrival(b"images/s", seconds=300)
             time.sleep(5)
             status = runs / "run/status.json"
             step, start = json.loads(status.read_text())["step"], time.monotonic()
@@ -124,14 +127,14 @@ def training(link: Link, seconds: float) -> tuple[float, float, list[float]]:
     return steps_done * _BATCH / took, sent / took, echoes
 
 
-def trainings(seconds: float, rounds: int) -> None:
+def trainings(model: str, seconds: float, rounds: int) -> None:
     print("\n| link | images/s | sent kB/s | key echo p50, ms | p95, ms |")
     print("|---|---|---|---|---|")
     links = {"without limit": FAST, "100 kB/s, 60 ms round trip": SLOW}
     measured: dict[str, list[tuple[float, float, list[float]]]] = {name: [] for name in links}
     for _ in range(rounds):
         for name, link in links.items():
-            measured[name].append(training(link, seconds))
+            measured[name].append(training(link, model, seconds))
     for name, results in measured.items():
         images = statistics.median(result[0] for result in results)
         sent = statistics.median(result[1] for result in results) / 1000
@@ -147,13 +150,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="frames of each kind")
     parser.add_argument("--seconds", type=float, default=20, help="of each training")
     parser.add_argument("--idle", type=float, default=10, help="seconds of silence per view")
+    parser.add_argument("--model", default="unet", help="what is trained: unet, dit or article")
     parser.add_argument("--rounds", type=int, default=3, help="trainings over each link")
     given = parser.parse_args()
     frames(given.frames)
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(shutil.copytree(given.runs, Path(folder) / "runs"))
         views(runs, given.idle)
-    trainings(given.seconds, given.rounds)
+    trainings(given.model, given.seconds, given.rounds)
 
 
 if __name__ == "__main__":

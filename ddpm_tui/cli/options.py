@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm_tui.choices import Color, Sampler, Spacing, Variance
+from ddpm_tui.terminal.budget import parse_budget
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ ColorOption = Annotated[
     Color, typer.Option(help="Colours of the workbench; auto asks the environment.")
 ]
 LinkBudget = Annotated[
-    str | None,
+    float | None,
     typer.Option(
+        parser=parse_budget,
         help="The most that the workbench sends over the link, as in 100k for 100 kB/s "
         "[default: the settings', else 300k].",
         metavar="RATE",

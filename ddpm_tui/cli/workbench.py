@@ -20,7 +20,6 @@ from ddpm_tui.cli.options import (
     only_given,
     resolve_runs_dir,
 )
-from ddpm_tui.terminal.budget import parse_budget
 from engine.errors import EngineError
 
 
@@ -103,7 +102,7 @@ def open_workbench(
     *,
     device: str = "auto",
     train: str | None = None,
-    link_budget: str | None = None,
+    link_budget: float | None = None,
 ) -> None:
     require_terminal()
     from ddpm_tui import color as colors
@@ -113,7 +112,7 @@ def open_workbench(
 
     own = preferences.load()
     if link_budget is not None:
-        own = replace(own, link_budget=parse_budget(link_budget))
+        own = replace(own, link_budget=link_budget)
     from ddpm_tui.app import Workbench
     from ddpm_tui.terminal import kitty
     from ddpm_tui.terminal.hangup import watched

@@ -10,12 +10,13 @@ LEAST = 5.0  # kB/s; below, the text would have no room
 _UNITS = {"k": 1.0, "m": 1000.0}
 
 
-def parse_budget(text: str) -> float:
-    """kB/s from "300", "300k" or "1.5M".
+def parse_budget(given: str | float) -> float:
+    """kB/s from "300", "300k" or "1.5M", or from kB/s.
 
     Raises:
         ConfigError: it is no such number, or too small.
     """
+    text = str(given)
     unit = text[-1:].lower() if text[-1:].isalpha() else "k"
     number = text[:-1] if text[-1:].isalpha() else text
     try:

@@ -49,18 +49,19 @@ class Linked(App[None]):
         """Leave out what the terminal shows already; and what finds no room before a terminal that
         reads nothing, to send it later."""
         if output_backlog(self) < _MOST_WAITING:
-            if not self._running or self._batch_count:
-                pass  # nothing is sent now
-            elif isinstance(renderable, ChopsUpdate):
+            if isinstance(renderable, ChopsUpdate | LayoutUpdate) and self._sends:
                 renderable = self._shown.without_known(renderable)
-            else:
-                self._shown.clear()
             super()._display(screen, renderable)
             return
         if not self._missed:
             self._missed_on = screen
             self.set_timer(_LOOK_AGAIN, self._catch_up)
         self._missed.update(_regions(renderable, self.size.region))
+
+    @property
+    def _sends(self) -> bool:
+        """Whether Textual passes an update on to the terminal now."""
+        return self._running and not self._closed and not self._batch_count
 
     def on_resize(self) -> None:
         # Terminals move their cells, and whoever attaches anew sees an empty screen.

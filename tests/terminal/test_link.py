@@ -114,3 +114,24 @@ def test_a_terminal_that_reads_nothing_does_not_stop_the_app(tmp_path: Path) -> 
         assert np.abs(app.pixels() - frame(told["number"])[0]).max() <= 2
     assert told["lag"] < 1.0
     assert told["value"] == "z"
+
+
+@pytest.mark.slow
+def test_an_idle_view_sends_nothing_and_a_click_needs_no_move_before(tmp_path: Path) -> None:
+    views = {"Runs": "No runs yet", "Train": "No run is open", "Sample": "", "Forward": "Ankle"}
+    program = ("-m", "ddpm_tui", "--color", "truecolor")
+    with wired(program, Link(), folder=tmp_path) as wire:
+        wire.wait_for("4 Forward")
+        bar = wire.text().split("\n")[0]
+        while "loading torch" in wire.text():  # or until the time limit of the test
+            wire.sent(0.5)
+        for view, content in views.items():
+            column = bar.index(view) + 1
+            wire.press(f"\x1b[<0;{column};1M", f"\x1b[<0;{column};1m")
+            wire.wait_for(content)
+            wire.settle(3, 120)
+            assert wire.sent(5) == 0, view
+        wire.press("?")
+        wire.settle(2)
+        assert wire.sent(5) == 0, "the field of the help has no cursor that blinks"
+    assert b"\x1b[?1003h" not in wire.received, "no report of every move of the mouse"

@@ -79,6 +79,7 @@ def test_an_id_may_stand_without_quotes(tmp_path: Path) -> None:
         ('theme = "paper"\ncolour = 1\n', ["line 2", "'colour'", "theme"]),
         ("theme = 3\n", ["line 1", "name of a theme"]),
         ('link_budget = "much"\n', ["line 1", "kB/s"]),
+        ("link_budget = 1\n", ["line 1", "kB/s from 5"]),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(

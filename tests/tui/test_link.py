@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ddpm_tui.terminal.budget import parse_budget
 from ddpm_tui.terminal.link import LATENCY, Link
 
 FRAME = 60_000  # bytes
@@ -213,3 +214,10 @@ def test_the_state_is_told_only_while_pictures_are_held_back() -> None:
     pipe.run(link, 3)
     assert link.state == ""
     assert link.bytes_per_second == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"), [("300", 300), ("100k", 100), ("1.5M", 1500), ("5K", 5), (100.0, 100)]
+)
+def test_a_budget_is_written_in_kilobytes(text: str | float, budget: float) -> None:
+    assert parse_budget(text) == budget

@@ -48,6 +48,24 @@ def test_what_was_painted_over_is_sent_again() -> None:
     assert rows(shown, update((1, ["left", "right"]))) == [1]
 
 
+def test_of_a_row_only_what_changed_is_left() -> None:
+    shown = Shown()
+    shown.without_known(update((1, ["chart", "picture"])))
+    left = shown.without_known(update((1, ["Chart", "picture"])))
+    assert left is not None
+    assert [strip and strip.text for strip in left.chops[1].values()] == ["Chart"]
+
+
+def test_a_whole_screen_is_compared_as_well() -> None:
+    shown = Shown()
+    shown.without_known(update((0, ["loss", "0.5"]), (1, ["keys"])))
+    strips = [[Strip([Segment(text)]) for text in row] for row in (["loss", "0.6"], ["keys"])]
+    left = shown.without_known(LayoutUpdate(strips, Region(0, 0, 7, 2)))
+    assert left is not None
+    assert [span[0] for span in left.spans] == [0]
+    assert list(left.chops[0]) == [4]
+
+
 def test_after_a_clear_everything_is_sent() -> None:
     shown = Shown()
     shown.without_known(update((1, ["loss"])))
