@@ -138,8 +138,8 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
     [
         (("--color", "truecolor"), {}, rb"38;2;\d+", None),
         (("--color", "256"), {}, rb"38;5;\d+", rb"38;2;\d+"),
-        (("--color", "16"), {}, rb"[;\[](3|9)\d[;m]", rb"[34]8;[25];\d+"),
-        ((), {"TERM": "linux"}, rb"[;\[](3|9)\d[;m]", rb"[34]8;[25];\d+"),
+        (("--color", "16"), {}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
+        ((), {"TERM": "linux"}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
         ((), {"COLORTERM": "truecolor"}, rb"38;2;\d+", None),
         ((), {"TERM": "screen-256color"}, rb"38;5;\d+", rb"38;2;\d+"),
     ],
