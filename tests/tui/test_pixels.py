@@ -203,15 +203,14 @@ def test_whatever_one_looks_at_is_inside_and_has_pixels(image, space, captions, 
 def test_zooming_out_ends_where_all_are_seen_or_no_smaller_makes_sense(
     image, space, captions
 ) -> None:
-    plan, sight = layout(*image, *space, captions=captions), Sight()
-    for _ in range(80):
-        sight = Sight(plan.zoomed(-1))
-        plan = layout(*image, *space, captions=captions, sight=sight)
-    assert plan.shown == plan.total or min(image[1:]) < 4 * (plan.shrink + 1)
-    for _ in range(120):
-        sight = Sight(plan.zoomed(1))
-        plan = layout(*image, *space, captions=captions, sight=sight)
-    assert plan.enlarge >= 16
+    small, large = (
+        layout(*image, *space, captions=captions, sight=Sight(scale)) for scale in (-99, 999)
+    )
+    assert small.shown == small.total or min(image[1:]) < 4 * (small.shrink + 1)
+    assert large.enlarge >= 16
+    fitting = layout(*image, *space, captions=captions).scale
+    for plan, by in ((small, -1), (large, 1)):
+        assert plan.zoomed(by) == (None if plan.scale == fitting else plan.scale)
 
 
 # --- pictures --------------------------------------------------------------------------------
