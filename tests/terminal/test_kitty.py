@@ -173,9 +173,14 @@ def test_a_terminal_that_can_gets_the_pixels_and_deletions() -> None:
         assert b"\x1b_G" not in blocks, "nothing before somebody asks for it"
 
         terminal.type("K")
-        terminal.read_until(rb"Pictures in the terminal")
+        first = terminal.read_until(rb"Pictures in the terminal")
+        terminal.type("y")
+        first += terminal.read_until(rb"key y")
+        assert len(sent_pictures(first)) == 2
         terminal.type(" ")
         second = terminal.read_until(rb"m=0;[^\x1b]*\x1b\\\x1b8")
+        terminal.type("x")
+        second += terminal.read_until(rb"key x")
         ((keys, image),) = sent_pictures(second).values()
         assert (image == pictures(2)[0]).all(), "only the picture that changed, to the last bit"
         assert (keys[b"c"], keys[b"r"]) == (b"30", b"20")

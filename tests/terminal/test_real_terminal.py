@@ -43,10 +43,15 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
     [
         (("--color", "truecolor"), {}, rb"38;2;\d+", None),
         (("--color", "256"), {}, rb"38;5;\d+", rb"38;2;\d+"),
+        (("--color", "16"), {}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
+        ((), {"TERM": "linux"}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
         ((), {"COLORTERM": "truecolor"}, rb"38;2;\d+", None),
         ((), {"TERM": "screen-256color"}, rb"38;5;\d+", rb"38;2;\d+"),
     ],
-    ids=["asked for truecolor", "asked for 256", "detected truecolor", "detected 256"],
+    ids=[
+        *("asked for truecolor", "asked for 256", "asked for 16"),
+        *("detected 16", "detected truecolor", "detected 256"),
+    ],
 )
 def test_colours_are_detected_and_can_be_overridden(
     tmp_path: Path,

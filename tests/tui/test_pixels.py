@@ -22,7 +22,7 @@ from textual.strip import Strip
 from ddpm_tui.color import ColorMode, apply
 from ddpm_tui.widgets import pacing
 from ddpm_tui.widgets.pacing import output_backlog
-from ddpm_tui.widgets.pixels import ASCII_RAMP, HALF_BLOCK, PixelGrid, layout
+from ddpm_tui.widgets.pixels import ASCII_RAMP, HALF_BLOCK, PixelGrid, Sight, layout
 from ddpm_tui.widgets.strips import TerseStrip
 
 
@@ -175,6 +175,44 @@ def test_no_space_shows_nothing(space) -> None:
     assert layout(4, 28, 28, *space).shown == 0
 
 
+sights = st.builds(
+    Sight,
+    st.none() | st.integers(-20, 20),
+    st.integers(0, 80),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+
+
+@given(images, spaces, st.booleans(), sights)
+def test_whatever_one_looks_at_is_inside_and_has_pixels(image, space, captions, sight) -> None:
+    plan = layout(*image, *space, captions=captions, sight=sight)
+    assert plan.first <= min(sight.image, image[0] - 1) < plan.first + plan.shown
+    assert plan.first + plan.shown <= plan.total
+    for index in range(plan.shown):
+        x, y = plan.origin(index)
+        assert min(x, y) >= 0
+        assert x + plan.width <= space[0]
+        assert y + plan.height + plan.captions <= space[1]
+    assert all(0 <= before <= hidden for before, hidden in zip(plan.cut, plan.hidden, strict=True))
+    if plan.partial:
+        assert plan.shown == 1
+
+
+@given(images, spaces, st.booleans())
+def test_zooming_out_ends_where_all_are_seen_or_no_smaller_makes_sense(
+    image, space, captions
+) -> None:
+    small, large = (
+        layout(*image, *space, captions=captions, sight=Sight(scale)) for scale in (-99, 999)
+    )
+    assert small.shown == small.total or min(image[1:]) < 4 * (small.shrink + 1)
+    assert large.enlarge >= 16
+    fitting = layout(*image, *space, captions=captions).scale
+    for plan, by in ((small, -1), (large, 1)):
+        assert plan.zoomed(by) == (None if plan.scale == fitting else plan.scale)
+
+
 # --- pictures --------------------------------------------------------------------------------
 
 
@@ -297,6 +335,18 @@ async def test_without_colour_ink_follows_brightness(use_mode, theme, black, whi
         assert set(line) == set(ASCII_RAMP)
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_without_colour_a_character_shows_both_its_pixels(use_mode, theme) -> None:
+    use_mode(ColorMode.NONE)
+    app = GridApp()
+    async with app.run_test(size=(2, 1)) as pilot:
+        app.theme = f"textual-{theme}"
+        await pilot.pause()
+        app.grid.show(np.array([[[255, 0], [0, 255]]], dtype=np.uint8))
+        high, low = row_texts(app.grid)[0]
+        assert (high, low) == (("f", "u") if theme == "dark" else ("u", "f"))
+
+
 async def test_a_last_odd_row_has_the_background_below_it(use_mode) -> None:
     app = GridApp()
     async with app.run_test(size=(3, 2)):
@@ -360,6 +410,69 @@ async def test_says_when_images_are_hidden(use_mode) -> None:
         await pilot.pause()
         assert (app.grid.shown, app.grid.summary) == (16, "")
         assert not app.grid.border_subtitle
+
+
+async def test_pages_show_what_does_not_fit(use_mode) -> None:
+    app = GridApp()
+    async with app.run_test(size=(28 * 4 + 3, 14)):
+        frame = noise(10, 28, 28)
+        app.grid.show(frame)
+        app.grid.more = "} more"
+        assert app.grid.summary == "showing 4 of 10 · } more"
+        app.grid.turn(1)
+        assert np.abs(pixels(app.grid, 0)[..., 0] - frame[4].astype(int)).max() <= 2
+        app.grid.turn(1)
+        assert app.grid.summary == "showing 2 of 10 · } more · page 3/3"
+        app.grid.show(frame[:3])
+        assert (app.grid.shown, app.grid.summary) == (3, "")
+        app.grid.show(frame)
+        app.grid.turn(1)
+        assert app.grid.summary == "showing 4 of 10 · } more", "round to the first"
+        app.grid.turn(-1)
+        assert app.grid.summary.endswith("page 3/3")
+
+
+async def test_the_chosen_image_is_brought_into_sight_with_its_caption(use_mode) -> None:
+    app = GridApp()
+    async with app.run_test(size=(28 * 4 + 3, 15)):
+        app.grid.show(noise(6, 28, 28), ["a", "b", "c", "d", "e", "f"])
+        app.grid.selected = 5
+        assert row_texts(app.grid)[-1].split() == ["e", "f"]
+
+
+async def test_zoom_and_pan_show_every_part_of_an_image(use_mode) -> None:
+    app = GridApp()
+    async with app.run_test(size=(20, 10)) as pilot:
+        frame = noise(3, 20, 20)
+        app.grid.show(frame)
+        assert app.grid.shown == 1
+        app.grid.zoom(1)
+        assert app.grid.summary == "showing 1 of 3 · a part"
+        for across, rows in ((-1, slice(0, 10)), (1, slice(10, 20))):
+            for down, columns in ((-1, slice(0, 10)), (1, slice(10, 20))):
+                for _ in range(5):
+                    app.grid.pan(across, down)
+                seen = pixels(app.grid, 0)[::2, ::2, 0]
+                assert np.abs(seen - frame[0][columns, rows].astype(int)).max() <= 2
+        app.grid.whole()
+        assert np.abs(pixels(app.grid, 0)[..., 0] - frame[0].astype(int)).max() <= 2
+
+        app.grid.zoom(-1)
+        assert app.grid.arrangement.shrink == 2
+        await pilot.pause()
+        app.grid.painted.clear()
+        app.grid.show(frame)
+        await pilot.pause()
+        assert app.grid.painted == [], "an unchanged part costs nothing"
+
+
+async def test_without_pictures_zoom_pages_and_pan_do_nothing(use_mode) -> None:
+    app = GridApp(message="empty")
+    async with app.run_test(size=(20, 10)):
+        for change in (lambda: app.grid.zoom(1), lambda: app.grid.turn(1), app.grid.whole):
+            change()
+        app.grid.pan(1, 0)
+        assert "empty" in "".join(row_texts(app.grid))
 
 
 async def test_captions_are_centred_shortened_and_highlighted(use_mode) -> None:

@@ -67,26 +67,26 @@ class Segments:
         return segments
 
     def _remember(self, cell: int) -> Segment:
+        upper, lower = divmod(cell, RADIX)
+        base, mode = self.base, self.mode
+        if cell == BLANK:
+            segment = Segment(" ", base)
+        elif cell == HOLE:
+            segment = Segment(" ", _HOLE_STYLE)
+        elif mode is ColorMode.NONE:
+            segment = Segment(chr(upper), base)
+        elif mode is ColorMode.COLOR16:
+            segment = self._sixteen(upper, lower)
+        elif upper == lower:
+            # A space has no seam between its halves, and needs one colour only.
+            segment = Segment(" ", Style.from_color(None, color(lower, mode)))
+        else:
+            background = base.bgcolor if lower == EMPTY else color(lower, mode)
+            segment = Segment(HALF_BLOCK, Style.from_color(color(upper, mode), background))
         if len(self._known) >= _MOST:  # bounded, and simple: pictures refill it in one frame
             self._known.clear()
-        segment = self._known[cell] = (
-            Segment(" ", _HOLE_STYLE) if cell == HOLE else self._make(*divmod(cell, RADIX))
-        )
+        self._known[cell] = segment
         return segment
-
-    def _make(self, upper: int, lower: int) -> Segment:
-        base, mode = self.base, self.mode
-        if upper == lower == EMPTY:
-            return Segment(" ", base)
-        if mode is ColorMode.NONE:
-            return Segment(chr(upper), base)
-        if mode is ColorMode.COLOR16:
-            return self._sixteen(upper, lower)
-        if upper == lower:
-            # A space has no seam between its halves, and needs one colour only.
-            return Segment(" ", Style.from_color(None, color(lower, mode)))
-        background = base.bgcolor if lower == EMPTY else color(lower, mode)
-        return Segment(HALF_BLOCK, Style.from_color(color(upper, mode), background))
 
     def _sixteen(self, upper: int, lower: int) -> Segment:
         """The brighter half is the ink: the Linux console has only eight backgrounds, and shows

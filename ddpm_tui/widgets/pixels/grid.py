@@ -328,15 +328,13 @@ class PixelGrid(Widget):
     def _summarise(self) -> None:
         """Tell what is not seen, and the key that shows it."""
         plan = self.arrangement
-        parts: list[str] = []
+        parts: list[str] = []  # the end is lost first where it is narrow
         if plan.shown < plan.total:
-            parts.append(f"showing {plan.shown} of {plan.total}")
+            parts += [f"showing {plan.shown} of {plan.total}", *filter(None, [self.more])]
         if plan.first:
-            parts.append(f"page {plan.page + 1} of {plan.pages}")
+            parts.append(f"page {plan.page + 1}/{plan.pages}")
         if plan.partial:
             parts.append("a part")
-        if plan.shown < plan.total and self.more:
-            parts.append(self.more)
         summary = " · ".join(parts)
         if summary != self.summary:
             self.summary = summary
