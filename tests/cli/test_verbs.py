@@ -185,6 +185,24 @@ def test_forward_shows_the_originals_and_four_stations(cli: Cli, tmp_path: Path)
         assert gif.n_frames == 100
 
 
+def test_forward_of_a_run_shows_what_its_network_makes_of_the_images(
+    trained: Path, tmp_path: Path
+) -> None:
+    arguments = ("forward", "--run", "tiny", "--num", "3", "--runs-dir", str(trained))
+    done = run_cli(*arguments, "--timestep", "4", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["png"] == "forward-tiny-step6-t4.png" and facts["x0_error"] > 0
+    with Image.open(tmp_path / facts["png"]) as picture:
+        assert picture.size == (3 * 30 - 2, 4 * 30 - 2), "x_0, x_t, the predicted x_0, its error"
+    for wrong, told in (
+        (("--timestep", "5000"), "There is no timestep 5000"),
+        (("--beta-schedule", "linear"), "only knows the noise schedule"),
+    ):
+        refused = run_cli(*arguments, *wrong, cwd=tmp_path)
+        assert refused.returncode == 2 and told in refused.stderr
+
+
 def test_export_makes_a_folder_to_hand_on(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "handed-on"
     arguments = ("export", "tiny", "--out", str(out), "--runs-dir", str(trained), "--json")

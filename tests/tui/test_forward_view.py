@@ -257,6 +257,21 @@ async def test_one_chart_at_a_time_where_only_one_fits(tmp_path: Path) -> None:
         assert len(charts(app)) == 3
 
 
+async def test_a_curve_or_the_images_can_be_enlarged(tmp_path: Path) -> None:
+    app = Workbench(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        view = await opened(pilot)
+        before = side(app, "a").arrangement
+        for letter, enlarged in (("a", "pictures"), ("d", "alphas_cumprod")):
+            await pilot.press("semicolon", letter)
+            pane = app.screen.query_one(f"#{enlarged}")
+            await until(lambda p=pane: p.region.width > 110, pilot)
+            assert view.maximized is pane
+            await pilot.press("semicolon")
+            await until(lambda p=pane: p.region.width < 110, pilot)
+        await until(lambda: side(app, "a").arrangement == before, pilot)
+
+
 async def test_the_images_can_be_turned_through(tmp_path: Path, loaded: Loaded) -> None:
     app = Workbench(tmp_path)
     async with app.run_test(size=(60, 18)) as pilot:

@@ -46,7 +46,9 @@ class Charts(Vertical):
 
     def compose(self) -> ComposeResult:
         for name, title in (SCHEDULE_CURVES | ERROR_CURVES).items():
-            chart = LineChart(message="Loading …", log_y=name != _EVEN, max_fps=_FPS, id=name)
+            chart = LineChart(
+                message="Loading …", log_y=name != _EVEN, max_fps=_FPS, id=name, classes="pane"
+            )
             chart.border_title = title
             yield chart
 

@@ -77,8 +77,8 @@ class Pictures(Horizontal):
     Pictures.-network #column-4 { display: none; }
     """
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, id: str, classes: str) -> None:
+        super().__init__(id=id, classes=classes)
         self._offset = 0
 
     def compose(self) -> ComposeResult:

@@ -73,7 +73,7 @@ class ForwardStage(PictureView):
     def body(self) -> ComposeResult:
         yield Static("", id="what", classes="line", markup=False)
         with Horizontal(id="panes"):
-            yield Pictures(id="pictures")
+            yield Pictures(id="pictures", classes="pane")
             yield Charts(id="charts")
         yield Static("", id="figures-a", classes="line", markup=False)
         yield Static("", id="figures-b", classes="line", markup=False)
@@ -96,7 +96,9 @@ class ForwardStage(PictureView):
         self._dismiss_prober()
 
     def on_resize(self, event: Resize) -> None:
-        self.charts.show_alone(event.size.width < _NARROW)
+        # The first one may come before the panes.
+        for charts in self.query(Charts):
+            charts.show_alone(event.size.width < _NARROW)
 
     @property
     def pictures(self) -> Pictures:
