@@ -62,8 +62,8 @@ def test_a_config_that_cannot_be_read_decides_nothing() -> None:
 
 
 def test_a_list_in_toml_is_the_tuple_of_the_default() -> None:
-    written = {"model": {"block_out_channels": [32, 64, 128]}}
-    assert config_differences([{}, written]) == {}
+    newer = {"model": {"block_out_channels": [32, 64, 128]}, "new": 1}
+    assert config_differences([{}, newer]) == {"new": (None, 1)}
 
 
 def test_versions_that_differ_are_told() -> None:

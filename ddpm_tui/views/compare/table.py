@@ -190,9 +190,7 @@ class SideTable(Widget, can_focus=True):
         if not self._names:
             return ""
         height = max(self.content_size.height - 1, 0)
-        return Text("\n").join(
-            [self._head(), *self._lines()[self._top : self._top + height]]
-        )
+        return Text("\n").join([self._head(), *self._lines()[self._top : self._top + height]])
 
     def _tell(self) -> None:
         """In the title: what it is, and what of it is not seen."""
