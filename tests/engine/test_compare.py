@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.compare import files
 from engine.compare.differences import (
     config_differences,
     losses_apart,
@@ -290,7 +291,10 @@ def test_pictures_of_all_sizes_and_colours_go_on_one_sheet() -> None:
     assert (images[3:] == 200).all()
 
 
-def test_a_comparison_is_written_and_never_over_another(tmp_path: Path) -> None:
+def test_a_comparison_is_written_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.time, "strftime", lambda _: "20260101-000000")
     rows = [
         Row({"run": "a", "seed": 1}, np.full((2, 1, 4, 4), 9, np.uint8)),
         Row({}, None),
