@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.compare import files
 from engine.compare.differences import (
     config_differences,
     losses_apart,
@@ -62,8 +63,8 @@ def test_a_config_that_cannot_be_read_decides_nothing() -> None:
 
 
 def test_a_list_in_toml_is_the_tuple_of_the_default() -> None:
-    written = {"model": {"block_out_channels": [32, 64, 128]}}
-    assert config_differences([{}, written]) == {}
+    newer = {"model": {"block_out_channels": [32, 64, 128]}, "new": 1}
+    assert config_differences([{}, newer]) == {"new": (None, 1)}
 
 
 def test_versions_that_differ_are_told() -> None:
@@ -290,7 +291,10 @@ def test_pictures_of_all_sizes_and_colours_go_on_one_sheet() -> None:
     assert (images[3:] == 200).all()
 
 
-def test_a_comparison_is_written_and_never_over_another(tmp_path: Path) -> None:
+def test_a_comparison_is_written_and_never_over_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.time, "strftime", lambda _: "20260101-000000")
     rows = [
         Row({"run": "a", "seed": 1}, np.full((2, 1, 4, 4), 9, np.uint8)),
         Row({}, None),

@@ -23,6 +23,7 @@ from ddpm_tui.views.train.titles import entitle
 _GAP = 2
 # Cells of a column: enough for a figure and its star.
 _NARROWEST = 10
+_SHORTEST_LABEL = 7
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class SideTable(Widget, can_focus=True):
     """Labels on the left, the runs across. As many runs as fit; the arrows bring the others."""
 
     DEFAULT_CSS = """
-    SideTable { padding: 0 1; }
+    SideTable { padding: 0 1; text-wrap: nowrap; text-overflow: clip; }
     SideTable:focus { border-title-style: bold; }
     SideTable > .side-table--label { color: $foreground 65%; }
     SideTable > .side-table--cell { color: $foreground; }
@@ -122,7 +123,7 @@ class SideTable(Widget, can_focus=True):
         longest = max(
             (cell_len(row.label) for section in self._sections for row in section.rows), default=0
         )
-        return min(longest, max(self.content_size.width // 3, _NARROWEST))
+        return min(longest, max(self.content_size.width // 3, _SHORTEST_LABEL))
 
     def _widths(self) -> list[int]:
         """Cells of each column: cut where that brings all of them in, as far as figures stay
@@ -189,9 +190,7 @@ class SideTable(Widget, can_focus=True):
         if not self._names:
             return ""
         height = max(self.content_size.height - 1, 0)
-        return Text("\n", no_wrap=True, overflow="crop").join(
-            [self._head(), *self._lines()[self._top : self._top + height]]
-        )
+        return Text("\n").join([self._head(), *self._lines()[self._top : self._top + height]])
 
     def _tell(self) -> None:
         """In the title: what it is, and what of it is not seen."""
