@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ddpm_tui.inspection.rows import (  # fmt: skip
     BLANK,
@@ -20,7 +21,10 @@ from ddpm_tui.inspection.rows import (  # fmt: skip
     title,
 )
 from ddpm_tui.inspection.study import Study
-from engine.anatomy import Anatomy, Part, Timing
+
+if TYPE_CHECKING:
+    from engine.anatomy import Anatomy, Part
+    from engine.probe import Timing
 
 _NAME_WIDTH = 27
 _NARROW_NAME = 20
@@ -261,15 +265,18 @@ def _brightness(study: Study) -> str:
     if article is None:
         return "looking at what the network makes of x and of 2x + 1 …"
     said = (
-        f"from x to 2x + 1 the output of the article's network changes by {_tiny(article)}: its "
+        f"From x to 2x + 1 the output of the article's network changes by {_tiny(article)}: its "
         "first LayerNorm takes the mean and the scale of the image away."
     )
     if study.subject.config.model.name == "article" and not study.weights_of:
-        return said.capitalize()
-    if study.brightness is None:
-        return f"{said[:1].upper()}{said[1:]} This network says 0 to everything before training."
-    here = f"Here ({study.weights_of or 'fresh weights'}) it changes by {_tiny(study.brightness)}."
-    return f"{said[:1].upper()}{said[1:]} {here}"
+        return said
+    if study.brightness is not None:
+        here = f"Here ({study.weights_of or 'fresh weights'}): {_tiny(study.brightness)}."
+    elif study.weights_of:
+        here = f"The weights of {study.weights_of} cannot be read."
+    else:
+        here = "This network says 0 to everything before training."
+    return f"{said} {here}"
 
 
 def _tiny(change: float) -> str:

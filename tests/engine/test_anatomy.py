@@ -15,12 +15,12 @@ from engine.anatomy import (
     dissect_model,
     example_inputs,
     heard_of_brightness,
-    probe,
 )
 from engine.config import RunConfig, make_config
 from engine.models import build_model
 from engine.models.dit import SelfAttention
 from engine.models.unet import Attention, ResnetBlock, UNet
+from engine.probe import probe
 
 SHAPE = (1, 28, 28)
 SMALL = {"block_out_channels": (8, 16), "norm_num_groups": 4, "attention_levels": ()}
