@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.probe import Timing
 
 _NAME_WIDTH = 27
-_NARROW_NAME = 20
+_NARROW_NAME = 19
 _BAR_WIDTH = 7
 _COLUMNS = (
     Column("parameters", 10),
@@ -47,6 +47,10 @@ ORDERS = {
     "time": "by measured time",
     "memory": "by memory kept for the backward pass",
 }
+
+
+# In four cells.
+_SHORT = {"parameters": "par.", "macs": "MACs", "time": "time", "memory": "mem."}
 
 
 @dataclass(frozen=True)
@@ -120,18 +124,19 @@ def _layout(width: int) -> tuple[int, int, tuple[int, ...]]:
 def header(study: Study, width: int, tree: Tree) -> Row:
     """The titles of the columns."""
     name, bars, kept = _layout(width)
-    shown = _bar_shows(tree, study.timing)
+    shown = f"of {_SHORT[_bar_shows(tree, study.timing)]}" if bars else ""
     return (
         ("part".ljust(name) + " ", "label"),
         *headings(_COLUMNS, kept),
-        (f" {shown:<{bars}}" if bars else "", "label"),
+        (f" {shown}", "label"),
     )
 
 
 def _bar_shows(tree: Tree, timing: Timing | None) -> str:
+    """The key of `ORDERS` whose shares the bars are."""
     if tree.order != "run":
-        return {"parameters": "param", "macs": "MACs"}.get(tree.order, tree.order)
-    return "time" if timing else "param"
+        return tree.order
+    return "time" if timing else "parameters"
 
 
 def rows(study: Study, width: int, tree: Tree) -> list[Row]:
@@ -140,14 +145,14 @@ def rows(study: Study, width: int, tree: Tree) -> list[Row]:
     if anatomy is None:
         return []
     name, bars, kept = _layout(width)
-    by = {"param": "parameters", "MACs": "macs"}.get(_bar_shows(tree, timing)) or _bar_shows(
-        tree, timing
-    )
+    by = _bar_shows(tree, timing)
     shown: list[Row] = []
     for line in lines(anatomy, timing, tree):
         part = line.part
         mark = ("▸" if line.closed else "▾") if part.has_parts else " "
         label = f"{'  ' * part.depth}{mark} {part.label or part.kind}"
+        if len(label) > name:
+            label = label[: name - 1] + "…"
         figures = (
             f"{part.parameters:,}" if part.parameters else "–",
             "×".join(map(str, part.shape)) if part.called else "not called",
@@ -159,7 +164,7 @@ def rows(study: Study, width: int, tree: Tree) -> list[Row]:
             part.kind,
         )
         spans: list[Span] = [
-            (f"{label[:name]:<{name}} ", "" if part.called else "note"),
+            (f"{label:<{name}} ", "" if part.called else "note"),
             (cells(_COLUMNS, kept, figures), ""),
         ]
         if bars:
