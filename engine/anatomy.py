@@ -1,19 +1,12 @@
-"""A network taken apart: what each part puts out, costs and sees, counted and then measured.
+"""A network taken apart: what each part puts out, holds, costs and sees, counted on one image.
 
-    anatomy = dissect(config, image_shape, num_classes)
-    for timing in probe(config, image_shape, num_classes):
-        ...
-
-Counting takes one image through the network; measuring goes on for as long as somebody pulls. The
-hooks hang on a network built for the purpose and the counter is this thread's own, so a training in
-another thread notices nothing.
+The hooks hang on a network built for the purpose and the counter is this thread's own, so a
+training in another thread notices nothing. `engine.layer_timing` measures what is only counted here.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,18 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop
 
 from engine.config import RunConfig
-from engine.device import (
-    autocast,
-    describe_device,
-    memory_explained,
-    memory_format,
-    resolve_device,
-    resolve_precision,
-)
 from engine.models import build_model
 
-# More images only make a pass longer: on a CPU the shares of the parts are the same from a few on.
-_PROBE_IMAGES = 16
 _FLOPS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     # torch has formulas for the fused attention of GPUs alone.
@@ -98,25 +81,6 @@ class Anatomy:
         return self.parts[0]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """How long a forward pass takes, and which share of it each part, medians of all passes so far.
-
-    Attributes:
-        seconds: of a pass of `images` images, without the clocks on every part.
-        shares: name of a part -> 0 … 1, with what is inside it.
-        images, device, dtype: what was measured.
-        passes: how many there were.
-    """
-
-    seconds: float
-    shares: dict[str, float]
-    images: int
-    device: str
-    dtype: str
-    passes: int
-
-
 # --- Counting ----------------------------------------------------------------------------------
 
 
@@ -147,7 +111,7 @@ def dissect_model(model: nn.Module, inputs: tuple[Tensor, ...]) -> Anatomy:
     Args:
         inputs: of the network, the first of them one image, (1, C, H, W).
     """
-    modules = list(_parts_of(model))
+    modules = list(places_of(model))
     count = _Count(inputs[0].shape[-2], _addresses(model))
     with count.watching(modules), torch.enable_grad():
         model(*inputs)
@@ -156,7 +120,7 @@ def dissect_model(model: nn.Module, inputs: tuple[Tensor, ...]) -> Anatomy:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where a module is in the network."""
 
     name: str
@@ -165,21 +129,21 @@ class _Place:
     module: nn.Module
 
 
-def _parts_of(
+def places_of(
     module: nn.Module, name: str = "", label: str = "", depth: int = 0
-) -> Iterator[_Place]:
+) -> Iterator[Place]:
     """Every module before what is inside it; lists only lend their names."""
     if isinstance(module, nn.ModuleList):
         inside = depth
     else:
-        yield _Place(name, label, depth, module)
+        yield Place(name, label, depth, module)
         label, inside = "", depth + 1
     for key, child in module.named_children():
         full, short = (f"{before}.{key}" if before else key for before in (name, label))
-        yield from _parts_of(child, full, short, inside)
+        yield from places_of(child, full, short, inside)
 
 
-def _part(at: int, places: list[_Place], count: _Count) -> Part:
+def _part(at: int, places: list[Place], count: _Count) -> Part:
     place = places[at]
     end = at + 1
     while end < len(places) and places[end].depth > place.depth:
@@ -288,7 +252,7 @@ class _Count:
     running: list[str] = field(default_factory=list)
 
     @contextmanager
-    def watching(self, places: list[_Place]) -> Iterator[None]:
+    def watching(self, places: list[Place]) -> Iterator[None]:
         """Inside, a pass through the modules is counted."""
         sight = _Sight(self.height)
         found: set[int] = set()
@@ -320,7 +284,7 @@ class _Count:
             self.fields[name] = seen or None
 
         with (
-            _hooked(places, enter, leave),
+            hooked(places, enter, leave),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
             _Flops(lambda flops: add(self.macs, flops // 2)),
         ):
@@ -328,8 +292,8 @@ class _Count:
 
 
 @contextmanager
-def _hooked(
-    places: list[_Place],
+def hooked(
+    places: list[Place],
     enter: Callable[[str], None],
     leave: Callable[[str, nn.Module, Any, Any], None],
 ) -> Iterator[None]:
@@ -348,98 +312,6 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
-
-
-# --- Measuring ---------------------------------------------------------------------------------
-
-
-def probe(
-    config: RunConfig,
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    device: str = "auto",
-) -> Generator[Timing, None, None]:
-    """Time forward passes of a config's network, as sampling makes them; each pull is a pass more.
-
-    A pass is run twice: as it is, for its time, and with a clock on every part, for the shares.
-    A GPU is waited for at every clock, so that a share is of the part and not of its launch.
-
-    Raises:
-        ConfigError, DeviceError: what drawing pictures would say, too.
-    """
-    where = resolve_device(device)
-    dtype = resolve_precision(config.training.precision, where)
-    images = min(config.data.batch_size, _PROBE_IMAGES)
-    model = build_model(config, image_shape, num_classes)
-    with memory_explained(where, "hold the network"):
-        model.to(where).to(memory_format=memory_format(config.model.name, dtype, where)).eval()
-    inputs = example_inputs(model, image_shape, images, str(where))
-    places = list(_parts_of(model))
-    seconds: list[float] = []
-    shares: dict[str, list[float]] = {}
-
-    def forward() -> None:
-        with memory_explained(where, "draw pictures"), torch.no_grad(), autocast(where, dtype):
-            model(*inputs)
-
-    forward()  # allocates memory and chooses kernels
-    while True:
-        began = _now(where)
-        forward()
-        seconds.append(_now(where) - began)
-        for name, share in _clocked(places, forward, where).items():
-            shares.setdefault(name, []).append(share)
-        yield Timing(
-            statistics.median(seconds),
-            {name: statistics.median(values) for name, values in shares.items()},
-            images,
-            describe_device(where),
-            str(dtype).removeprefix("torch."),
-            len(seconds),
-        )
-
-
-def _clocked(
-    places: list[_Place], forward: Callable[[], None], device: torch.device
-) -> dict[str, float]:
-    """The share of a pass that each part takes; the share of one that is no function is that of
-    what is inside it."""
-    began: list[float] = []
-    took: dict[str, float] = {}
-
-    def enter(_name: str) -> None:
-        began.append(_now(device))
-
-    def leave(name: str, *_: object) -> None:
-        took[name] = took.get(name, 0.0) + _now(device) - began.pop()
-
-    with _hooked(places, enter, leave):
-        forward()
-    whole = took[""]
-    for at in reversed(range(len(places))):
-        place = places[at]
-        if place.name not in took:
-            inside = _children(at, places)
-            took[place.name] = sum(took.get(child.name, 0.0) for child in inside)
-    return {name: seconds / whole for name, seconds in took.items()}
-
-
-def _children(at: int, places: list[_Place]) -> list[_Place]:
-    """The parts right inside the part at this index."""
-    found = []
-    for other in places[at + 1 :]:
-        if other.depth <= places[at].depth:
-            break
-        if other.depth == places[at].depth + 1:
-            found.append(other)
-    return found
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 # --- Brightness --------------------------------------------------------------------------------

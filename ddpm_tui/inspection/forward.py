@@ -16,17 +16,17 @@ from ddpm_tui.inspection.rows import (  # fmt: skip
     prose,
     title,
 )
-from ddpm_tui.inspection.study import Maths, Study
+from ddpm_tui.inspection.study import Maths, Study, stations
 
-_STATIONS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _COLUMNS = (
     Column("t", 6),
     Column("√ᾱ_t", 9),
     Column("√(1−ᾱ_t)", 9),
     Column("SNR", 10),
-    Column("ᾱ_t", 9, 1),
+    Column("ᾱ_t", 9, 3),
     Column("image", 6, 2),
     Column("noise", 6, 2),
+    Column("class told", 10, 1),
 )
 
 
@@ -55,8 +55,7 @@ def rows(study: Study, width: int, forward_key: str = "") -> list[Row]:
     )
     kept = fitting(_COLUMNS, width)
     shown += [BLANK, headings(_COLUMNS, kept)]
-    for share in _STATIONS:
-        t = round(share * last)
+    for t in stations(maths.timesteps):
         alpha = float(maths.alphas_cumprod[t])
         texts = (
             f"{t:,}",
@@ -66,6 +65,7 @@ def rows(study: Study, width: int, forward_key: str = "") -> list[Row]:
             number(alpha),
             f"{100 * alpha:.0f} %",
             f"{100 * (1 - alpha):.0f} %",
+            f"{100 * study.recognised[t]:.0f} %" if study.recognised else "…",
         )
         shown.append(((cells(_COLUMNS, kept, texts), ""),))
     shown.append(BLANK)
@@ -85,15 +85,30 @@ def rows(study: Study, width: int, forward_key: str = "") -> list[Row]:
         "training and sampling: mostly the brightness of the whole image.",
         width,
     )
-    for level, meaning in ((4.0, "noise is grain on a clear image"), (0.25, "large shapes stay")):
-        at = (maths.snr < level).nonzero()[0]
-        if len(at):
-            shown += fact(f"SNR {level:g}", f"t = {int(at[0]):,}: {meaning}.", width)
+    shown += fact("class told", _told(study), width)
     if forward_key:
         shown += [BLANK, *prose(
             f"Key {forward_key} shows real images at every t: see for yourself until when you "
             "recognise them.", width, "label")]  # fmt: skip
     return shown
+
+
+def _told(study: Study) -> str:
+    """Until when it can be recognised, by the best that can be done."""
+    told = study.recognised
+    if told is None:
+        return "asking an observer who knows the training images …"
+    if not told:
+        return "unknown: the images are not on this machine."
+    from engine.recognition import ASKED, KNOWN
+
+    half = [t for t, share in told.items() if share >= 0.5]
+    until = f"at least half of them up to t = {max(half):,}" if half else "never half of them"
+    return (
+        f"{until}: how many of {ASKED} held-out images an observer still names the class of, who "
+        f"knows {KNOWN:,} training images by heart and weighs each by its likelihood. That is the "
+        "most that can be told with these; a person gives up earlier."
+    )
 
 
 def about(study: Study) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ddpm_tui.inspection.rows import (  # fmt: skip
     BLANK,
@@ -20,10 +21,13 @@ from ddpm_tui.inspection.rows import (  # fmt: skip
     title,
 )
 from ddpm_tui.inspection.study import Study
-from engine.anatomy import Anatomy, Part, Timing
+
+if TYPE_CHECKING:
+    from engine.anatomy import Anatomy, Part
+    from engine.layer_timing import Timing
 
 _NAME_WIDTH = 27
-_NARROW_NAME = 20
+_NARROW_NAME = 19
 _BAR_WIDTH = 7
 _COLUMNS = (
     Column("parameters", 10),
@@ -43,6 +47,10 @@ ORDERS = {
     "time": "by measured time",
     "memory": "by memory kept for the backward pass",
 }
+
+
+# In four cells.
+_SHORT = {"parameters": "par.", "macs": "MACs", "time": "time", "memory": "mem."}
 
 
 @dataclass(frozen=True)
@@ -116,18 +124,19 @@ def _layout(width: int) -> tuple[int, int, tuple[int, ...]]:
 def header(study: Study, width: int, tree: Tree) -> Row:
     """The titles of the columns."""
     name, bars, kept = _layout(width)
-    shown = _bar_shows(tree, study.timing)
+    shown = f"of {_SHORT[_bar_shows(tree, study.timing)]}" if bars else ""
     return (
         ("part".ljust(name) + " ", "label"),
         *headings(_COLUMNS, kept),
-        (f" {shown:<{bars}}" if bars else "", "label"),
+        (f" {shown}", "label"),
     )
 
 
 def _bar_shows(tree: Tree, timing: Timing | None) -> str:
+    """The key of `ORDERS` whose shares the bars are."""
     if tree.order != "run":
-        return {"parameters": "param", "macs": "MACs"}.get(tree.order, tree.order)
-    return "time" if timing else "param"
+        return tree.order
+    return "time" if timing else "parameters"
 
 
 def rows(study: Study, width: int, tree: Tree) -> list[Row]:
@@ -136,14 +145,14 @@ def rows(study: Study, width: int, tree: Tree) -> list[Row]:
     if anatomy is None:
         return []
     name, bars, kept = _layout(width)
-    by = {"param": "parameters", "MACs": "macs"}.get(_bar_shows(tree, timing)) or _bar_shows(
-        tree, timing
-    )
+    by = _bar_shows(tree, timing)
     shown: list[Row] = []
     for line in lines(anatomy, timing, tree):
         part = line.part
         mark = ("▸" if line.closed else "▾") if part.has_parts else " "
         label = f"{'  ' * part.depth}{mark} {part.label or part.kind}"
+        if len(label) > name:
+            label = label[: name - 1] + "…"
         figures = (
             f"{part.parameters:,}" if part.parameters else "–",
             "×".join(map(str, part.shape)) if part.called else "not called",
@@ -155,7 +164,7 @@ def rows(study: Study, width: int, tree: Tree) -> list[Row]:
             part.kind,
         )
         spans: list[Span] = [
-            (f"{label[:name]:<{name}} ", "" if part.called else "note"),
+            (f"{label:<{name}} ", "" if part.called else "note"),
             (cells(_COLUMNS, kept, figures), ""),
         ]
         if bars:
@@ -261,15 +270,18 @@ def _brightness(study: Study) -> str:
     if article is None:
         return "looking at what the network makes of x and of 2x + 1 …"
     said = (
-        f"from x to 2x + 1 the output of the article's network changes by {_tiny(article)}: its "
+        f"From x to 2x + 1 the output of the article's network changes by {_tiny(article)}: its "
         "first LayerNorm takes the mean and the scale of the image away."
     )
     if study.subject.config.model.name == "article" and not study.weights_of:
-        return said.capitalize()
-    if study.brightness is None:
-        return f"{said[:1].upper()}{said[1:]} This network says 0 to everything before training."
-    here = f"Here ({study.weights_of or 'fresh weights'}) it changes by {_tiny(study.brightness)}."
-    return f"{said[:1].upper()}{said[1:]} {here}"
+        return said
+    if study.brightness is not None:
+        here = f"Here ({study.weights_of or 'fresh weights'}): {_tiny(study.brightness)}."
+    elif study.weights_of:
+        here = f"The weights of {study.weights_of} cannot be read."
+    else:
+        here = "This network says 0 to everything before training."
+    return f"{said} {here}"
 
 
 def _tiny(change: float) -> str:

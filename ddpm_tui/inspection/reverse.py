@@ -16,7 +16,6 @@ from ddpm_tui.inspection.rows import (  # fmt: skip
 from ddpm_tui.inspection.study import Study
 from ddpm_tui.report import about_time
 from engine.config import SamplingConfig
-from engine.steps import network_calls, terms_of_guidance
 
 _PICTURES = 100
 _COLUMNS = (
@@ -44,6 +43,8 @@ _RULES = {
 
 def calls(study: Study) -> int:
     """Passes of one picture through the network, guidance and mixed prompts counted."""
+    from engine.steps import network_calls, terms_of_guidance
+
     assert study.maths is not None
     return network_calls(list(study.maths.steps)) * terms_of_guidance(
         study.subject.config.sampling, parts_of(study)

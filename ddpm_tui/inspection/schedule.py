@@ -9,6 +9,7 @@ from typing import overload
 from ddpm_tui.inspection.rows import Column, Row, cells, fitting, headings, number
 from ddpm_tui.inspection.study import Maths, Study
 
+# Not every font sets the tilde of β̃ on its letter, so the heading does without.
 COLUMNS = (
     Column("t", 6),
     Column("β_t", 9),
@@ -17,7 +18,7 @@ COLUMNS = (
     Column("√(1−ᾱ_t)", 8, 3),
     Column("SNR", 9),
     Column("ln SNR", 7, 1),
-    Column("β̃_t", 9, 1),
+    Column("posterior", 9, 1),
     Column("sampled", 7, 4),
 )
 
@@ -74,5 +75,5 @@ def about(study: Study) -> str:
     zero = ", rescaled to zero terminal SNR" if diffusion.rescale_betas_zero_snr else ""
     return (
         f"{diffusion.beta_schedule}{zero}, β {number(float(maths.betas[0]))} to "
-        f"{number(float(maths.betas[-1]))}, T = {maths.timesteps:,}"
+        f"{number(float(maths.betas[-1]))}, T = {maths.timesteps:,}, posterior: its variance β̃_t"
     )

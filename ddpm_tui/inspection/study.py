@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from engine.config import RunConfig, make_config
 from engine.data import SOURCES, default_dataset
-from engine.errors import EngineError
+from engine.errors import CheckpointError, DataError, EngineError
 from engine.runs import io
 from engine.runs.checkpoint import Checkpoint, best_checkpoint, list_checkpoints
 from engine.runs.folder import Run
 
 if TYPE_CHECKING:
-    from engine.anatomy import Anatomy, Timing
+    from engine.anatomy import Anatomy
+    from engine.layer_timing import Timing
     from engine.steps import StepWeights
 
 Floats = NDArray[np.float64]
@@ -104,6 +105,8 @@ class Study:
         brightness: how much its network's output changes when x becomes 2x + 1.
         weights_of: where the weights of that network are from.
         article_brightness: the same of the article's network, with fresh weights.
+        recognised: timestep -> the share of images whose class can be told from x_t; empty where
+            the images are not here.
     """
 
     subject: Subject
@@ -113,6 +116,7 @@ class Study:
     brightness: float | None = None
     weights_of: str = ""
     article_brightness: float | None = None
+    recognised: dict[int, float] | None = None
     timing: Timing | None = None
 
 
@@ -136,11 +140,14 @@ def run_subject(run: Run) -> Subject:
     return Subject(run.config(), run)
 
 
-def investigate(subject: Subject, known: Study | None = None) -> Generator[Study, None, None]:
+def investigate(
+    subject: Subject, known: Study | None = None, data_dir: Path | None = None
+) -> Generator[Study, None, None]:
     """A study that knows more each time; whoever pulls may stop.
 
     Args:
         known: an earlier study, whose figures stay true as long as the config is the same.
+        data_dir: where to look for the images first.
 
     Raises:
         EngineError: the network of the config cannot be built.
@@ -160,7 +167,10 @@ def investigate(subject: Subject, known: Study | None = None) -> Generator[Study
         study = replace(study, anatomy=anatomy)
         yield study
     if study.article_brightness is None or study.weights_of != _weights_of(study.folder):
-        yield _with_brightness(study)
+        study = _with_brightness(study)
+        yield study
+    if study.recognised is None:
+        yield replace(study, recognised=_recognised(subject.config, data_dir))
 
 
 def _with_brightness(study: Study) -> Study:
@@ -172,16 +182,38 @@ def _with_brightness(study: Study) -> Study:
 
     subject = study.subject
     weights_of = _weights_of(study.folder)
-    if subject.run is not None and weights_of:
-        model = load_trained(subject.run, which="last", device="cpu").model
-    else:
-        model = build_model(subject.config, subject.image_shape, subject.num_classes)
+    try:
+        if subject.run is not None and weights_of:
+            model = load_trained(subject.run, which="last", device="cpu").model
+        else:
+            model = build_model(subject.config, subject.image_shape, subject.num_classes)
+        brightness = heard_of_brightness(model.eval(), subject.image_shape)
+    except CheckpointError:
+        brightness = None
     return replace(
         study,
-        brightness=heard_of_brightness(model.eval(), subject.image_shape),
+        brightness=brightness,
         weights_of=weights_of,
         article_brightness=heard_of_brightness(ArticleUNet(), IMAGE_SHAPE),
     )
+
+
+def stations(timesteps: int) -> list[int]:
+    """Eleven timesteps, from the first to the last, a tenth of the way apart."""
+    return sorted({round(tenth / 10 * (timesteps - 1)) for tenth in range(11)})
+
+
+def _recognised(config: RunConfig, data_dir: Path | None) -> dict[int, float]:
+    from engine.data import load
+    from engine.recognition import recognised
+    from engine.schedule import NoiseSchedule
+
+    try:
+        dataset = load(config.data.dataset, data_dir=data_dir)
+    except DataError:
+        return {}
+    schedule = NoiseSchedule.of(config.diffusion)
+    return recognised(dataset, schedule, stations(schedule.num_train_timesteps))
 
 
 def _weights_of(folder: Folder | None) -> str:

@@ -20,6 +20,8 @@ Spans = Sequence[tuple[str, str]]
 # Rows for a width, in cells; anything with a length and an index.
 Build = Callable[[int], Sequence[Spans]]
 
+_ROOM_FOR_HEADING = 3
+
 
 class Sheet(Widget, can_focus=True):
     """Rows below a heading that stays.
@@ -102,7 +104,12 @@ class Sheet(Widget, can_focus=True):
     @property
     def page(self) -> int:
         """Rows that fit."""
-        return max(self.size.height - (self._heading is not None), 1)
+        return max(self.size.height - self._headed, 1)
+
+    @property
+    def _headed(self) -> bool:
+        """Whether there is room for the heading."""
+        return self._heading is not None and self.size.height >= _ROOM_FOR_HEADING
 
     def text(self) -> str:
         """What is on the screen, for a test or a script."""
@@ -139,7 +146,7 @@ class Sheet(Widget, can_focus=True):
         self._scroll(self._top - 3)
 
     def on_click(self, event: events.Click) -> None:
-        index = self._top + event.y - (self._heading is not None)
+        index = self._top + event.y - self._headed
         if self._cursor is not None and 0 <= index < self.count:
             self.go_to(index)
             self.post_message(self.Chosen(index, clicked=True))
@@ -184,7 +191,7 @@ class Sheet(Widget, can_focus=True):
         base = self.visual_style.rich_style
         if not self.count:
             return message_line(self._message, y, width, height, self._style("label", base), base)
-        if self._heading is not None:
+        if self._headed and self._heading is not None:
             if y == 0:
                 return self._strip(self._heading(width - 1), width, base)
             y -= 1

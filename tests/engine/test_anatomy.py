@@ -15,9 +15,9 @@ from engine.anatomy import (
     dissect_model,
     example_inputs,
     heard_of_brightness,
-    probe,
 )
 from engine.config import RunConfig, make_config
+from engine.layer_timing import probe
 from engine.models import build_model
 from engine.models.dit import SelfAttention
 from engine.models.unet import Attention, ResnetBlock, UNet

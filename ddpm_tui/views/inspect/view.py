@@ -31,7 +31,7 @@ from engine.errors import EngineError
 from engine.runs.folder import Run, list_runs
 
 if TYPE_CHECKING:
-    from engine.anatomy import Timing
+    from engine.layer_timing import Timing
 
 _PRESETS = ("article", "default")
 _NAMES = tuple(page.name for page in PAGES)
@@ -153,9 +153,12 @@ class InspectView(View):
 
     @work(thread=True, exclusive=True, group="study", exit_on_error=False)
     def _investigate(self, subject: Subject, known: Study | None) -> None:
-        worker = get_current_worker()
+        worker, workbench = get_current_worker(), self.workbench
+        studies = investigate(subject, known, workbench.data_dir)
         try:
-            with closing(investigate(subject, known)) as studies:
+            # The folder needs no torch, so it does not wait for it.
+            self.post_message(Studied(next(studies)))
+            with sparing_the_training(workbench.training), closing(studies):
                 for study in studies:
                     if worker.is_cancelled:
                         return
@@ -196,7 +199,7 @@ class InspectView(View):
     @work(thread=True, exclusive=True, group="probe", exit_on_error=False)
     def _probe(self, subject: Subject) -> None:
         """A few seconds of forward passes; on one core while a run is trained here."""
-        from engine.anatomy import probe
+        from engine.layer_timing import probe
 
         worker, began, told = get_current_worker(), time.monotonic(), 0.0
         timing: Timing | None = None
