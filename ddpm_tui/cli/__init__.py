@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ddpm_tui.cli import drawing, listing, measuring, taking, training
+from ddpm_tui.cli import drawing, keeping, listing, measuring, taking, training
 from ddpm_tui.cli.editing import edit_app
 from ddpm_tui.cli.keys import keys
 from ddpm_tui.cli.options import INTERRUPTED
@@ -35,6 +35,13 @@ for verb in (
     drawing.export,
     listing.runs,
     listing.show,
+    keeping.rename,
+    keeping.tag,
+    keeping.note,
+    keeping.archive,
+    keeping.delete,
+    keeping.restore,
+    keeping.trash,
     drawing.forward,
     training.config,
     measuring.bench,

@@ -9,8 +9,9 @@ import pytest
 
 from engine.config import make_config
 from engine.runs import index
-from engine.runs.folder import Status, create_run, list_runs, summary
+from engine.runs.folder import Status, create_run, list_runs
 from engine.runs.index import RunIndex
+from engine.runs.summary import summary
 
 
 @pytest.fixture
