@@ -45,6 +45,20 @@ class Trashed:
 # --- What is said of a run -----------------------------------------------------------------------
 
 
+def check_tag(tag: str) -> str:
+    """A tag that can be given.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not _TAG.fullmatch(tag):
+        raise ConfigError(
+            f"{tag!r} is not a tag",
+            "Use letters, digits and . _ + = / -, starting with a letter or digit, 32 at most.",
+        )
+    return tag
+
+
 def tags_of(run: Run) -> list[str]:
     """Its tags, sorted.
 
@@ -62,13 +76,7 @@ def change_tags(run: Run, add: Iterable[str] = (), remove: Iterable[str] = ()) -
         ConfigError: a tag to add is none.
         RunError: run.json cannot be read or written.
     """
-    wanted = set(add)
-    for tag in wanted:
-        if not _TAG.fullmatch(tag):
-            raise ConfigError(
-                f"{tag!r} is not a tag",
-                "Use letters, digits and . _ + = / -, starting with a letter or digit, 32 at most.",
-            )
+    wanted = {check_tag(tag) for tag in add}
     before = tags_of(run)
     tags = sorted((set(before) | wanted) - set(remove))
     if tags != before:

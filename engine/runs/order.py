@@ -33,6 +33,8 @@ def sorted_rows(rows: Iterable[Row], by: str, *, turned: bool = False) -> list[R
     """
     field, down = SORTS[by]
     rows = list(rows)
+    if by == "created":
+        return rows[::-1] if turned else rows
     known = [row for row in rows if row.get(field) is not None]
     unknown = [row for row in rows if row.get(field) is None]
     if by == "name":
