@@ -118,7 +118,8 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         self._place = places.get(self.chosen, min(self._place, max(len(shown) - 1, 0)))
         self.chosen = shown[self._place]["name"] if shown else ""
         if measure:
-            self._columns = fitting(shown, self._room)
+            # By all runs, so that no column moves while one types a filter.
+            self._columns = fitting(self.listing.rows, self._room)
             self.virtual_size = Size(self.size.width, len(shown) + _HEADER)
             if 0 <= seen_at < self.rows_high:
                 self._scroll_top(self._place - seen_at)
