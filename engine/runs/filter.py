@@ -113,7 +113,7 @@ def _example(key: str) -> str:
 
 def _pattern(value: str) -> re.Pattern[str]:
     try:
-        return re.compile(value, re.IGNORECASE)
+        return re.compile(value, re.IGNORECASE | re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"{value!r} is not a regular expression: {error}",
@@ -125,11 +125,9 @@ def _words(value: str) -> _Test:
     search = _pattern(value).search
 
     def test(row: Row) -> bool:
-        return bool(
-            search(row["name"])
-            or any(search(tag) for tag in row.get("tags", ()))
-            or search(row.get("notes", ""))
-        )
+        # Each a line, so that ^ and $ are the ends of one of them.
+        text = "\n".join((row["name"], *row.get("tags", ()), row.get("notes", "")))
+        return search(text) is not None
 
     return test
 

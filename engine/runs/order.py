@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -45,9 +46,10 @@ def sorted_rows(rows: Iterable[Row], by: str, *, turned: bool = False) -> list[R
     return known + unknown
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+@lru_cache(maxsize=1 << 15)
+def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
     parts = _DIGITS.split(name.lower())
-    return [
+    return tuple(
         (0, int(part), "") if i % 2 and len(part) < 100 else (1, 0, part)
         for i, part in enumerate(parts)
-    ]
+    )

@@ -46,7 +46,9 @@ def _step(row: Row) -> str:
 
 
 def _longest(texts: Iterable[str], most: int) -> int:
-    return min(max((cell_len(text) for text in texts), default=0), most)
+    # Of ten thousand names the length is known, and the cells have to be counted.
+    cells = (len(text) if text.isascii() else cell_len(text) for text in texts)
+    return min(max(cells, default=0), most)
 
 
 def _field(key: str) -> Callable[[Sequence[Row]], int]:

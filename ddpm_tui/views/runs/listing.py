@@ -19,6 +19,7 @@ class Listing:
         shown: those that are listed, in order.
         places: name -> index in `shown`.
         marked: names of the runs that are marked, shown or not.
+        archived: how many runs are in the archive.
     """
 
     def __init__(self) -> None:
@@ -26,21 +27,19 @@ class Listing:
         self.shown: list[Row] = []
         self.places: dict[str, int] = {}
         self.marked: set[str] = set()
+        self.archived = 0
         self.filter = Filter()
         self.sort = "created"
         self.turned = False
         self.with_archived = False
-
-    @property
-    def archived(self) -> int:
-        """How many runs are in the archive."""
-        return sum(bool(row.get("archived")) for row in self.rows)
+        self._ordered: list[Row] = []
 
     def replace(self, rows: Sequence[Row]) -> None:
         """These are the runs now."""
         self.rows = rows
+        self.archived = sum(bool(row.get("archived")) for row in rows)
         self.marked &= {row["name"] for row in rows}
-        self._choose()
+        self._order()
 
     def filter_by(self, filter: Filter) -> None:
         self.filter = filter
@@ -49,16 +48,19 @@ class Listing:
     def sort_by(self, sort: str, *, turned: bool) -> None:
         """List by a key of `SORTS`, or the other way round."""
         self.sort, self.turned = sort, turned
-        self._choose()
+        self._order()
 
     def show_archived(self, wanted: bool) -> None:
         self.with_archived = wanted
+        self._order()
+
+    def _order(self) -> None:
+        wanted = (row for row in self.rows if self.with_archived or not row.get("archived"))
+        self._ordered = sorted_rows(wanted, self.sort, turned=self.turned)
         self._choose()
 
     def _choose(self) -> None:
-        wanted = (row for row in self.rows if self.with_archived or not row.get("archived"))
-        matching = filter(self.filter.matches, wanted)
-        self.shown = sorted_rows(matching, self.sort, turned=self.turned)
+        self.shown = list(filter(self.filter.matches, self._ordered))
         self.places = {row["name"]: place for place, row in enumerate(self.shown)}
 
     # --- Marks -----------------------------------------------------------------------------------
@@ -75,6 +77,8 @@ class Listing:
     @property
     def marked_rows(self) -> list[Row]:
         """The marked ones among those shown: what one does not see, nothing is done to."""
+        if not self.marked:
+            return []
         return [row for row in self.shown if row["name"] in self.marked]
 
     # --- For a person ----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -100,6 +100,7 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         self._awaited = ""
         self._curves: dict[str, str] = {}
         self._columns: list[tuple[Column, int]] = []
+        self._measured: tuple[Sequence[Row], int] = ((), -1)
         self._drawn: dict[int, _Line] = {}
         self._resolved: dict[str, Style] = {}
 
@@ -118,8 +119,7 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
         self._place = places.get(self.chosen, min(self._place, max(len(shown) - 1, 0)))
         self.chosen = shown[self._place]["name"] if shown else ""
         if measure:
-            # By all runs, so that no column moves while one types a filter.
-            self._columns = fitting(self.listing.rows, self._room)
+            self._measure()
             self.virtual_size = Size(self.size.width, len(shown) + _HEADER)
             if 0 <= seen_at < self.rows_high:
                 self._scroll_top(self._place - seen_at)
@@ -160,6 +160,13 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
     def _room(self) -> int:
         # Always as if there were a scroll bar, so that no column moves when it comes.
         return self.size.width - _LEFT - 1
+
+    def _measure(self) -> None:
+        """By all runs, so that no column moves while one types a filter; once for the same ones."""
+        rows, room = self.listing.rows, self._room
+        if self._measured[0] is not rows or self._measured[1] != room:
+            self._measured = rows, room
+            self._columns = fitting(rows, room)
 
     def _draw_changed(self) -> None:
         """Refresh the lines that read differently from what was drawn."""
