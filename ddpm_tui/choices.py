@@ -67,3 +67,17 @@ class Deterministic(StrEnum):
     ddim = "ddim"
     dpmpp_2m = "dpmpp_2m"
     heun = "heun"
+
+
+class Sort(StrEnum):
+    """The orders of engine.runs.order."""
+
+    created = "created"
+    name = "name"
+    state = "state"
+    data = "data"
+    net = "net"
+    step = "step"
+    loss = "loss"
+    held_out = "held-out"
+    age = "age"

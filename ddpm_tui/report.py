@@ -81,26 +81,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int])
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The listing of `ddpm-tui runs`."""
+    """The listing of `ddpm-tui runs`; tags where a run has some."""
     now = time.time()
     body = []
     for row in rows:
         if row["state"] == "unreadable":
-            body.append([row["name"], "unreadable", row["reason"], "", "", "", "", ""])
+            body.append([row["name"], "unreadable", row["reason"], "", "", "", "", "", ""])
             continue
         body.append(
             [
                 row["name"],
-                row["state"],
+                row["state"] + (" (archived)" if row["archived"] else ""),
                 row["dataset"],
                 row["model"],
                 f"{row['step']:,}/{row['total_steps']:,}",
                 figure(row["loss"]),
                 figure(row["eval_loss"]),
                 age(now - row["updated"]),
+                " ".join(row["tags"]),
             ]
         )
-    header = ["RUN", "STATE", "DATA", "NETWORK", "STEP", "LOSS", "HELD-OUT", "AGE"]
+    header = ["RUN", "STATE", "DATA", "NETWORK", "STEP", "LOSS", "HELD-OUT", "AGE", "TAGS"]
+    if not any(row[-1] for row in body):
+        header, body = header[:-1], [row[:-1] for row in body]
     return table(header, body, right={4, 5, 6, 7})
 
 
@@ -125,6 +128,8 @@ def run_report(facts: Mapping[str, Any]) -> str:
         ("checkpoints", steps or "none yet"),
         ("folder", facts["path"]),
     ]
+    kept = (" ".join(facts.get("tags", [])), facts.get("notes", ""))
+    rows += [row for row in zip(("tags", "note"), kept, strict=True) if row[1]]
     lines = [f"{name:<12}{clean(str(value))}" for name, value in rows]
     lines += [f"{'picture' if i == 0 else '':<12}{path}" for i, path in enumerate(facts["samples"])]
     lines.append("")

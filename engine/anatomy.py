@@ -1,7 +1,8 @@
 """A network taken apart: what each part puts out, holds, costs and sees, counted on one image.
 
 The hooks hang on a network built for the purpose and the counter is this thread's own, so a
-training in another thread notices nothing. `engine.layer_timing` measures what is only counted here.
+training in another thread notices nothing. `engine.layer_timing` measures what is only counted
+here.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ddpm_tui.cli import drawing, inspecting, listing, measuring, taking, training
+from ddpm_tui.cli import drawing, inspecting, keeping, listing, measuring, taking, training
 from ddpm_tui.cli.comparing import compare
 from ddpm_tui.cli.editing import edit_app
 from ddpm_tui.cli.keys import keys
@@ -38,6 +38,13 @@ for verb in (
     listing.show,
     compare,
     inspecting.inspect,
+    keeping.rename,
+    keeping.tag,
+    keeping.note,
+    keeping.archive,
+    keeping.delete,
+    keeping.restore,
+    keeping.trash,
     drawing.forward,
     training.config,
     measuring.bench,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ddpm_tui.choices import Sort
 from ddpm_tui.cli.options import (
     DataDir,
     Json,
@@ -27,21 +28,46 @@ data_app = typer.Typer(
 )
 
 
-def runs(runs_dir: RunsDir = None, as_json: Json = False) -> None:
+def runs(
+    runs_dir: RunsDir = None,
+    wanted: Annotated[
+        str,
+        typer.Option(
+            "--filter",
+            help="Only those that match: regular expressions for name, tags and notes, and "
+            "key:value such as state:finished tag:base loss:<0.05 age:<2d; - before one negates.",
+            metavar="WORDS",
+        ),
+    ] = "",
+    sort: Annotated[Sort, typer.Option(help="What they are listed by.")] = Sort.created,
+    archived: Annotated[bool, typer.Option("--archived", help="List the archived as well.")] = (
+        False
+    ),
+    as_json: Json = False,
+) -> None:
     """List the runs, newest first."""
-    from engine.runs.folder import list_runs, summary
+    from engine.runs.filter import parse_filter
+    from engine.runs.index import RunIndex
+    from engine.runs.order import sorted_rows
 
     folder = resolve_runs_dir(runs_dir)
-    rows = [summary(run) for run in list_runs(folder)]
+    every = RunIndex(folder).rows()
+    kept = [row for row in every if archived or not row.get("archived")]
+    rows = sorted_rows(filter(parse_filter(wanted).matches, kept), sort.value)
     if as_json:
         print_json(rows)
         return
-    if not rows:
+    if not every:
         print(f"No runs in {folder} yet. Start one with `ddpm-tui train`, or open `ddpm-tui`.")
         return
     from ddpm_tui.report import runs_table
 
-    print(runs_table(rows))
+    if rows:
+        print(runs_table(rows))
+    elif kept:
+        print("No run matches.")
+    if len(kept) < len(every):
+        print(f"{len(every) - len(kept):,} archived; --archived lists them too.", file=sys.stderr)
 
 
 def show(
@@ -59,7 +85,7 @@ def show(
 ) -> None:
     """Show a run: state, figures, files, config, loss."""
     from engine.runs.checkpoint import best_checkpoint, list_checkpoints
-    from engine.runs.folder import summary
+    from engine.runs.summary import summary
 
     opened = open_named(runs_dir, run)
     checkpoints = list_checkpoints(opened)

@@ -33,7 +33,8 @@ def workbench(
     screenshot: Annotated[
         str | None,
         typer.Option(
-            help="Write a picture of a view instead of opening it: runs, train, sample, forward, inspect.",
+            help="Write a picture of a view instead of opening it: runs, train, sample, forward, "
+            "inspect.",
             metavar="VIEW",
         ),
     ] = None,

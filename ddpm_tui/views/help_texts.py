@@ -6,6 +6,12 @@ ABOUT: dict[str, tuple[str, ...]] = {
     "runs": (
         "Every run is a folder; this list is made from the folders and nothing else. LOSS is of "
         "the newest steps, HELD-OUT of images that the network was never trained on.",
+        "A filter is words, all of which must hold: regular expressions for name, tags and notes, "
+        "or key:value, as in state:failed tag:base net:dit loss:<0.05 step:>1k age:<2d; the keys "
+        "are name state tag note data net preset reason loss held-out step age. - before a word "
+        "turns it round.",
+        "What is done to several is done to the marked runs that are listed. A deleted run is in "
+        "the folder .trash beside the others; `ddpm-tui trash --empty` removes it for good.",
     ),
     "compare": (
         "Several runs beside one another: their losses in one plot, their figures with the best "
@@ -39,7 +45,8 @@ ABOUT: dict[str, tuple[str, ...]] = {
 
 # By the class of the widget that has the focus, or of one that it is a kind of.
 WIDGETS: dict[str, str] = {
-    "DataTable": "The list: ↑ ↓ or j k move, PgUp PgDn by pages, Home and End to either end.",
+    "RunList": "The list: ↑ ↓ or j k move, PgUp PgDn by pages, Home and End to either end. A click "
+    "chooses, two open, one on a title sorts.",
     "PixelGrid": "Pictures: the arrows choose one where the view lets them; the frame is yours.",
     "SideTable": "A column a run: ← → bring the runs that do not fit, ↑ ↓ the rows; a star is on "
     "the best of its row.",

@@ -6,7 +6,6 @@ No torch and no pydantic here: listing runs has to be instant.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
 import re
@@ -373,35 +372,3 @@ def list_runs(runs_dir: Path) -> list[Run]:
             continue
         found.append((created, Run(path)))
     return [run for _, run in sorted(found, key=lambda item: item[0], reverse=True)]
-
-
-def summary(run: Run) -> dict[str, Any]:
-    """One row of a listing; a folder that cannot be read gives state `unreadable` and why."""
-    try:
-        info, status, config = run.info(), run.status(), run.config_values()
-        # A short config.toml is a valid one: what it leaves out has a default.
-        data, model = config.get("data", {}), config.get("model", {})
-        return {
-            "name": run.name,
-            "state": status.state,
-            "reason": status.reason,
-            "dataset": data.get("dataset", "fashion-mnist-10k"),
-            "preset": config.get("preset", "default"),
-            "model": model.get("name", "unet"),
-            "step": status.step,
-            "total_steps": status.total_steps,
-            "loss": status.loss,
-            "eval_loss": status.eval_loss,
-            "images_per_second": status.images_per_second,
-            "elapsed": status.elapsed,
-            "created": info["created"],
-            "updated": status.updated,
-            "path": str(run.path),
-        }
-    except (RunError, KeyError, TypeError, json.JSONDecodeError) as error:
-        return {
-            "name": run.name,
-            "state": "unreadable",
-            "reason": str(error),
-            "path": str(run.path),
-        }

@@ -54,12 +54,15 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_atomic(
+    path: Path, data: bytes, *, durable: bool = True, mtime_ns: int | None = None
+) -> None:
     """Replace a file as a whole: a temporary beside it, fsync, rename, fsync of the folder.
 
     Args:
         durable: False leaves out the fsyncs, for files that are rewritten every second and may
             be lost with the machine, never torn.
+        mtime_ns: the time of modification that the new file is given; None: now.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with explained("write", path):
@@ -68,6 +71,8 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
                 write_synced(temporary, data)
             else:
                 temporary.write_bytes(data)
+            if mtime_ns is not None:
+                os.utime(temporary, ns=(mtime_ns, mtime_ns))
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -76,9 +81,11 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
             _fsync_folder(path.parent)
 
 
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+def write_json(
+    path: Path, value: Any, *, durable: bool = True, mtime_ns: int | None = None
+) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, text.encode(), durable=durable)
+    write_atomic(path, text.encode(), durable=durable, mtime_ns=mtime_ns)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from ddpm_tui import choices
 from engine.config import DiffusionConfig, SamplingConfig, Section, TrainingConfig
+from engine.runs.order import SORTS
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,7 @@ def test_a_choice_is_the_literal_of_the_config(
 ) -> None:
     assert tuple(choice) == get_args(section.model_fields[key].annotation)
     assert all(member.name == member.value for member in choice)
+
+
+def test_the_orders_of_a_listing_are_those_of_the_engine() -> None:
+    assert tuple(choices.Sort) == tuple(SORTS)

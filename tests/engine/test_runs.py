@@ -20,7 +20,8 @@ import pytest
 from engine.config import RunConfig
 from engine.errors import ConfigError, EngineError, RunError
 from engine.runs import io
-from engine.runs.folder import Run, Status, create_run, list_runs, open_run, summary
+from engine.runs.folder import Run, Status, create_run, list_runs, open_run
+from engine.runs.summary import summary
 
 CONFIG = RunConfig()
 REPOSITORY = Path(__file__).parents[2]

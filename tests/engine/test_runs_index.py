@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from engine.config import make_config
-from engine.runs import index
-from engine.runs.folder import Status, create_run, list_runs, summary
+from engine.errors import RunError
+from engine.runs import index, io, keeping
+from engine.runs.folder import Run, Status, create_run, list_runs
 from engine.runs.index import RunIndex
+from engine.runs.summary import summary
+from tests.engine.made_up_runs import make_run, make_runs
 
 
 @pytest.fixture
@@ -68,6 +75,135 @@ def test_a_run_that_was_training_is_asked_again_whether_it_still_is(runs: Path) 
         assert states[run.name] == "running"
     states = {row["name"]: row["state"] for row in listing.rows()}
     assert states[run.name] == "stopped", "its trainer has gone, and no file says so"
+
+
+# --- What is kept beside the runs ---
+
+_opened: list[str] = []
+_listening = False
+
+
+def _hear(event: str, arguments: tuple) -> None:
+    if _listening and event == "open":
+        _opened.append(str(arguments[0]))
+
+
+sys.addaudithook(_hear)  # it can be deaf, but never be taken away
+
+
+@contextmanager
+def opened_files() -> Iterator[list[str]]:
+    """Every file that is opened meanwhile, by whatever function."""
+    global _listening
+    _opened.clear()
+    _listening = True
+    try:
+        yield _opened
+    finally:
+        _listening = False
+
+
+@pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_only_the_first_listing_opens_the_files_of_the_runs(tmp_path: Path, count: int) -> None:
+    runs = make_runs(tmp_path / "runs", count)
+    with opened_files() as opened:
+        first = RunIndex(runs).rows()
+    assert len(opened) >= 3 * count
+    again = RunIndex(runs)
+    with opened_files() as opened:
+        rows = again.rows()
+    assert opened == [str(runs / ".index.json")]
+    assert rows == first
+    assert [row["name"] for row in rows[:2]] == [f"run{count}", f"run{count - 1}"]
+    with opened_files() as opened:
+        assert again.rows() is rows, "where nothing happened a view has nothing to do"
+    assert opened == []
+
+
+def test_what_happened_while_nobody_looked_is_seen(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path / "runs", 250)
+    RunIndex(runs).rows()
+    assert (runs / ".index.json").is_file()
+    (runs / "run7" / "status.json").write_text('{"state": "failed", "reason": "so"}')
+    shutil.rmtree(runs / "run8")
+    make_run(runs, "new", 999)
+    keeping.rename(Run(runs / "run9"), "nine")
+    assert RunIndex(runs).rows() == fresh(runs)
+    moved = runs.rename(tmp_path / "moved")
+    assert RunIndex(moved).rows() == fresh(moved), "also which folder they are in"
+
+
+INDEX_DAMAGES = {
+    "empty": "",
+    "cut": '{"version": 1, "rows": {"run1": [[',
+    "a list": "[]",
+    "nothing": '{"version": 1}',
+    "another version": '{"version": 2, "rows": {}}',
+    "rows of another kind": '{"version": 1, "rows": [1, 2]}',
+    "no row": '{"version": 1, "rows": {"run1": [[], 7]}}',
+    "half a row": '{"version": 1, "rows": {"run1": [[], {"name": "run1", "state": "x"}]}}',
+    "deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", INDEX_DAMAGES)
+def test_a_damaged_index_is_as_good_as_none(tmp_path: Path, damage: str) -> None:
+    runs = make_runs(tmp_path / "runs", 3)
+    (runs / ".index.json").write_text(INDEX_DAMAGES[damage])
+    assert RunIndex(runs).rows() == fresh(runs)
+
+
+def test_a_row_whose_values_are_of_another_type_is_not_taken_from_the_index(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path / "runs", 250)
+    RunIndex(runs).rows()
+    index = runs / ".index.json"
+    values = json.loads(index.read_text())
+    values["rows"]["run1"][1]["step"] = "\x1b[2J"
+    index.write_text(json.dumps(values))
+    assert RunIndex(runs).rows() == fresh(runs)
+
+
+def test_runs_that_one_may_not_write_to_are_listed(tmp_path: Path, monkeypatch) -> None:
+    runs = make_runs(tmp_path / "runs", 250)
+
+    def refuse(*_args, **_options):
+        raise RunError("Cannot write")
+
+    monkeypatch.setattr(io, "write_atomic", refuse)
+    assert len(RunIndex(runs).rows()) == 250
+    assert not (runs / ".index.json").exists()
+
+
+def test_a_few_runs_are_not_worth_an_index(runs: Path) -> None:
+    RunIndex(runs).rows()
+    assert not (runs / ".index.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("status.json", {"state": "failed", "reason": ["no text"]}),
+        ("status.json", {"step": "7"}),
+        ("status.json", {"step": True}),
+        ("status.json", {"elapsed": 1e999}),
+        ("status.json", {"loss": 10**400}),
+        ("run.json", {"created": "yesterday"}),
+        ("run.json", {"tags": "base"}),
+        ("run.json", {"tags": [1]}),
+        ("run.json", {"archived": "yes"}),
+        ("run.json", {"notes": None}),
+    ],
+)
+def test_a_value_of_another_type_makes_a_run_unreadable(
+    tmp_path: Path, file: str, values: dict
+) -> None:
+    path = make_run(tmp_path, "odd")
+    found = json.loads((path / file).read_text())
+    (path / file).write_text(json.dumps(found | values))
+    row = summary(Run(path))
+    assert row["state"] == "unreadable"
+    (key,) = [key for key in values if key in row["reason"]] or ["state"]
+    assert key in row["reason"]
 
 
 def test_a_folder_that_is_not_there_holds_none(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def test_every_view_is_explained_with_its_terms(view: str) -> None:
     assert found["What you see"][0][1] == ABOUT[view][0]
     assert len(found["Terms"]) >= 3
     assert "Where you are" not in found
-    told = dict(sections(view, app.key_table, "DataTable"))
-    assert told["Where you are"] == [("", WIDGETS["DataTable"])]
+    told = dict(sections(view, app.key_table, "RunList"))
+    assert told["Where you are"] == [("", WIDGETS["RunList"])]
 
 
 async def test_typing_searches_and_escape_closes(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.keys import KEYS, bindings
+from ddpm_tui.screenshot.files import rows_of
 from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.help import HelpScreen
 from ddpm_tui.views.new_run import NewRun
@@ -111,8 +112,9 @@ async def test_a_stopped_run_is_resumed_from_the_list(tmp_path: Path) -> None:
         await pilot.press("x")
         await until(lambda: not app.training.alive, pilot)  # type: ignore[union-attr]
         await pilot.press("1")
-        table = app.screen.query_one(DataTable)
-        await until(lambda: table.row_count == 1, pilot)
+        assert isinstance(app.screen, RunsView)
+        listing = app.screen.listing
+        await until(lambda: len(listing.shown) == 1, pilot)
         await pilot.press("r")
         assert isinstance(app.screen, TrainView)
         await until(lambda: not app.training.alive, pilot)  # type: ignore[union-attr]
@@ -269,11 +271,13 @@ async def test_an_unreadable_run_is_a_row_and_not_a_crash(tmp_path: Path) -> Non
     (broken / "status.json").write_text("\x1b[2J not json")
     app = Workbench(tmp_path / "runs")
     async with app.run_test(size=(120, 40)) as pilot:
-        table = app.screen.query_one(DataTable)
-        await until(lambda: table.row_count == 1, pilot)
-        row = [str(cell) for cell in table.get_row_at(0)]
-    assert row[:2] == ["run1", "unreadable"]
-    assert "\x1b" not in "".join(row)
+        assert isinstance(app.screen, RunsView)
+        listing = app.screen.listing
+        await until(lambda: len(listing.shown) == 1, pilot)
+        await pilot.pause()
+        text = [strip.text for strip in rows_of(app)]
+    assert any("run1" in line and "unreadable" in line for line in text)
+    assert "\x1b" not in "".join(text)
 
 
 async def test_telemetry_reaches_the_panel(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class EmbeddingMap(HeatStrip):
             return
         total, dim = self._table.shape
         at = embedding.sampled(total, lines)
-        self.show(self._table[at], [f"{t:,}" for t in at], (0, dim - 1), "column")
+        self.show(self._table[at], [f"{t:,}" for t in at], (0, dim - 1))
 
 
 class EmbeddingMaps(Vertical):

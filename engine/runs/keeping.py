@@ -1,0 +1,250 @@
+"""Runs kept in order: names, tags, notes, the archive and the trash.
+
+What a person says of a run is in its run.json, beside what other programs may have put there. A
+deleted run is a folder in `.trash`, out of every listing, until somebody asks to empty it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError, RunError
+from engine.runs import io
+from engine.runs.folder import Run, check_name
+
+TRASH = ".trash"
+MAX_NOTE = 2000
+
+_TAG = re.compile(r"\w[\w.+=/-]{0,31}")
+_TRASHED = re.compile(r"(.+)-(\d{8}-\d{6})(-\d+)?")
+_TIME = "%Y%m%d-%H%M%S"
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """A deleted run.
+
+    Attributes:
+        path: its folder in the trash.
+        name: the name that it had.
+        deleted: Unix time.
+    """
+
+    path: Path
+    name: str
+    deleted: float
+
+
+# --- What is said of a run -----------------------------------------------------------------------
+
+
+def check_tag(tag: str) -> str:
+    """A tag that can be given.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not _TAG.fullmatch(tag):
+        raise ConfigError(
+            f"{tag!r} is not a tag",
+            "Use letters, digits and . _ + = / -, starting with a letter or digit, 32 at most.",
+        )
+    return tag
+
+
+def tags_of(run: Run) -> list[str]:
+    """Its tags, sorted.
+
+    Raises:
+        RunError: run.json cannot be read.
+    """
+    tags = run.info().get("tags", [])
+    return sorted(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else []
+
+
+def change_tags(run: Run, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[str]:
+    """Give a run tags and take others away, and return what it then has.
+
+    Raises:
+        ConfigError: a tag to add is none.
+        RunError: run.json cannot be read or written.
+    """
+    wanted = {check_tag(tag) for tag in add}
+    before = tags_of(run)
+    tags = sorted((set(before) | wanted) - set(remove))
+    if tags != before:
+        _edit(run, tags=tags)
+    return tags
+
+
+def note_of(run: Run) -> str:
+    """What was noted about the run.
+
+    Raises:
+        RunError: run.json cannot be read.
+    """
+    note = run.info().get("notes", "")
+    return note if isinstance(note, str) else ""
+
+
+def write_note(run: Run, text: str) -> None:
+    """Note something about a run, in place of what was noted; an empty text takes it away.
+
+    Raises:
+        ConfigError: it is longer than `MAX_NOTE`.
+        RunError: run.json cannot be read or written.
+    """
+    if len(text) > MAX_NOTE:
+        raise ConfigError(
+            f"The note has {len(text):,} characters", f"{MAX_NOTE:,} are the most that are kept."
+        )
+    _edit(run, notes=text)
+
+
+def set_archived(run: Run, archived: bool) -> None:
+    """Hide a run from listings that do not ask for the archive, or show it again.
+
+    Raises:
+        RunError: run.json cannot be read or written.
+    """
+    _edit(run, archived=archived)
+
+
+def _edit(run: Run, **changes: Any) -> None:
+    path = run.path / "run.json"
+    values = run.info()
+    with io.explained("read", path):
+        created = path.stat().st_mtime_ns
+    # Its time is when the run was created, by which listings are sorted.
+    io.write_json(path, {**values, **changes}, mtime_ns=created)
+
+
+# --- Where a run is ------------------------------------------------------------------------------
+
+
+def rename(run: Run, name: str) -> Run:
+    """Give a run another name.
+
+    Raises:
+        ConfigError: it is not a run name.
+        RunError: the name is taken, the run is being trained, or the folder cannot be written.
+    """
+    path = run.path.parent / check_name(name)
+    with _at_rest(run):
+        _move(run.path, path)
+    renamed = Run(path)
+    try:
+        info = renamed.info()
+    except RunError:
+        return renamed  # of what cannot be read the folder alone has a name
+    if "name" in info:
+        _edit(renamed, name=name)
+    return renamed
+
+
+def delete(run: Run) -> Trashed:
+    """Move a run to the trash.
+
+    Raises:
+        RunError: it is being trained, or the folder cannot be written.
+    """
+    now = time.time()
+    stamp = time.strftime(_TIME, time.localtime(now))
+    trash = run.path.parent / TRASH
+    with io.explained("write", trash):
+        trash.mkdir(exist_ok=True)
+    with _at_rest(run):
+        number = 1
+        while True:
+            path = trash / f"{run.name}-{stamp}{f'-{number}' if number > 1 else ''}"
+            try:
+                _move(run.path, path)
+            except _TakenError:
+                number += 1
+            else:
+                return Trashed(path, run.name, now)
+
+
+def restore(trashed: Trashed) -> Run:
+    """Bring a deleted run back under the name that it had.
+
+    Raises:
+        RunError: the name is taken by now, or the folder cannot be written.
+    """
+    path = trashed.path.parent.parent / trashed.name
+    _move(trashed.path, path)
+    return Run(path)
+
+
+def list_trash(runs_dir: Path) -> list[Trashed]:
+    """The deleted runs, the last one first.
+
+    Raises:
+        RunError: the trash cannot be read.
+    """
+    found = []
+    with io.explained("read", runs_dir / TRASH):
+        try:
+            paths = list((runs_dir / TRASH).iterdir())
+        except FileNotFoundError:
+            return []
+    for path in paths:
+        parts = _TRASHED.fullmatch(path.name)
+        if parts:
+            try:
+                deleted = time.mktime(time.strptime(parts[2], _TIME))
+            except (ValueError, OverflowError):
+                continue
+            found.append((deleted, int((parts[3] or "-0")[1:]), Trashed(path, parts[1], deleted)))
+    return [trashed for *_, trashed in sorted(found, key=lambda item: item[:2], reverse=True)]
+
+
+def empty_trash(runs_dir: Path) -> int:
+    """Remove the deleted runs for good, and return how many they were.
+
+    Raises:
+        RunError: a folder cannot be removed; what was removed before it is gone.
+    """
+    trash = list_trash(runs_dir)
+    for trashed in trash:
+        with io.explained("remove", trashed.path):
+            shutil.rmtree(trashed.path)
+    return len(trash)
+
+
+class _TakenError(RunError):
+    """There is something of that name."""
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a folder to a name that nobody has: mkdir decides who gets it, as for new runs."""
+    with io.explained("rename", source):
+        try:
+            target.mkdir()
+        except FileExistsError:
+            raise _TakenError(
+                f"There is already a run {target.name!r} in {target.parent}",
+                "Choose another name, or rename that one first.",
+            ) from None
+        try:
+            source.rename(target)
+        except BaseException:
+            target.rmdir()
+            raise
+
+
+@contextmanager
+def _at_rest(run: Run) -> Iterator[None]:
+    """Nobody trains the run inside of the block."""
+    # Asked first, so that one need not wait for the lock in vain.
+    if run.is_locked():
+        raise RunError(f"{run.name} is being trained", "Stop the training first.")
+    with run.lock():
+        yield
