@@ -200,6 +200,7 @@ def test_what_a_cell_takes_is_learned() -> None:
     link = Link(clock=Clock())
     for _ in range(10):
         link.announce(2000)
+        link.wrote(200)  # a word of text, which was under way
         link.wrote(66_000)
         link.wrote(300)  # a line of text brings no cells
     assert link.cost(1000) == pytest.approx(33_000, rel=0.01)
