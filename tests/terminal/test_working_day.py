@@ -65,6 +65,11 @@ def choose(terminal: Terminal, value: str) -> None:
         terminal.echo(RIGHT, lambda screen, at=at: chosen(screen) != at)
 
 
+def answer(terminal: Terminal) -> None:
+    """Enter, and wait until the dialog has gone."""
+    terminal.echo(ENTER, lambda screen: "esc back ─╯" not in screen)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_working_day(tmp_path: Path) -> None:
@@ -113,22 +118,26 @@ def test_a_working_day(tmp_path: Path) -> None:
 
         # Branch, and change the class.
         press("b")
-        wait_for("continuations")
-        press(ENTER)
-        wait_for("branch")
+        wait_for("continuations: ")
+        press("1")  # of each prompt: this sampler draws no noise
+        go_to(terminal, "prompts")
+        terminal.write(b"dress; coat")
+        answer(terminal)
+        wait_for("u takes back")
         press(" ")
         wait_for("paused")
         press("a")
         wait_for("Ask for something else")
-        terminal.write(b"dress")
-        press(ENTER)
-        wait_for("ask")
+        wait_for("prompt: ")
+        terminal.write(b"sandal")
+        answer(terminal)
+        wait_for("sandal")
         press("+", "+", "+", "$")
         wait_for("the result, after", 120)
 
         # Inpaint.
         press("m")
-        wait_for("Rectangle")
+        wait_for("0 of 784 pixels")
         press("r", RIGHT, RIGHT, DOWN, DOWN, "r", ENTER)
         wait_for("inpaint")
         press("$")
@@ -141,8 +150,8 @@ def test_a_working_day(tmp_path: Path) -> None:
         wait_for("the result, after", 120)
         press("c")
         wait_for("Both lanes start from the same noise")
-        press(RIGHT, ENTER)
-        wait_for("sampler ddpm")
+        press(RIGHT)
+        answer(terminal)
         press("$")
         wait_for("the result, after", 120)
         press("W")
