@@ -6,6 +6,7 @@ answer from another, the cursor is at another column for each: saved, moved, ask
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, cast
 
 from textual._ansi_sequences import SYNC_START
@@ -16,12 +17,13 @@ from textual.message import Message
 from ddpm_tui.terminal.link import Link
 
 if TYPE_CHECKING:
-    from ddpm_tui.shell import Shell
+    from ddpm_tui.terminal.linked import Linked
 
 # In the first row an answer would read like F3 with shift or control.
 _ROW = 2
 # Presses and releases, moves while a button is held, both as decimal numbers.
 _MOUSE = (1000, 1002, 1006)
+_LAST_ANSWERS = 1.0  # seconds, at most
 
 
 def question(number: int) -> str:
@@ -37,7 +39,7 @@ class LinkDriver(LinuxDriver):
 
     @property
     def _link(self) -> Link:
-        return cast("Shell", self._app).link
+        return cast("Linked", self._app).link
 
     def write(self, data: str) -> None:
         if data == SYNC_START and self._update is None:
@@ -60,7 +62,8 @@ class LinkDriver(LinuxDriver):
         count = len(data.encode("utf-8", "surrogatepass"))
         if (before := link.question_before(count)) is not None:
             data = question(before) + data
-        link.wrote(count)
+        if count:
+            link.wrote(count)
         if (after := link.question_after()) is not None:
             data += question(after)
         if data:
@@ -75,6 +78,13 @@ class LinkDriver(LinuxDriver):
     def _disable_mouse_support(self) -> None:
         if self._mouse:
             super().write("".join(f"\x1b[?{mode}l" for mode in _MOUSE))
+
+    def stop_application_mode(self) -> None:
+        """Wait for the last answers: afterwards they would stand on the shell's command line."""
+        end = time.monotonic() + _LAST_ANSWERS
+        while self._link.answered and self._link.in_flight and time.monotonic() < end:
+            time.sleep(0.01)
+        super().stop_application_mode()
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, CursorPosition) and message.y == _ROW - 1:

@@ -148,6 +148,11 @@ class Link:
             return True
 
     @property
+    def answered(self) -> bool:
+        """Whether the terminal has ever answered."""
+        return self._answers > 0
+
+    @property
     def silent(self) -> bool:
         """Whether the terminal seems to never answer; then only the budget counts."""
         return not self._answers and self._questions >= _UNANSWERED
