@@ -51,8 +51,9 @@ def go_to(terminal: Terminal, field: str) -> None:
         found = re.search(r"│ ([\w ]+): ", screen)
         return found[1] if found else ""
 
+    terminal.wait_until(lambda screen: explained(screen) != "", "a field")
     while (at := explained(terminal.text())) != field:
-        terminal.echo(TAB, lambda screen, at=at: explained(screen) != at)
+        terminal.echo(TAB, lambda screen, at=at: explained(screen) not in ("", at))
 
 
 def choose(terminal: Terminal, value: str) -> None:
@@ -143,7 +144,7 @@ def test_a_working_day(tmp_path: Path) -> None:
         press("$")
         wait_for("the result, after", 120)
         press("s")
-        wait_for_file(terminal, run, r"favourites/[\w.-]+\.png")
+        wait_for_file(terminal, run, r"samples/favourites/[\w.-]+\.png")
 
         # Compare in lockstep, save.
         press("d")
