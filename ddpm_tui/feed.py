@@ -89,6 +89,15 @@ class RunChanged(Message):
         self.run = run
 
 
+class RunUnread(Message):
+    """The run cannot be shown yet, and why; the feed goes on trying."""
+
+    def __init__(self, run: Run, error: EngineError) -> None:
+        super().__init__()
+        self.run = run
+        self.error = error
+
+
 class _Unchanged:
     """Remembers how files and folders looked, to not read them again."""
 
@@ -126,6 +135,7 @@ class RunFeed:
         self._unchanged = _Unchanged()
         self._metrics = CurveReader(run.metrics_path)
         self._state: Snapshot | None = None
+        self._told = ""
         self._grids: dict[int, Grid] = {}
         self._held_out: dict[tuple[int, int], float | None] = {}
         self._thread = threading.Thread(target=self._main, name=f"watch {run.name}", daemon=True)
@@ -182,7 +192,7 @@ class RunFeed:
         run, before = self.run, self._state
         same = self._unchanged
         if before is None:
-            before = Snapshot(run, Status(), run.config_values())
+            before = Snapshot(run, Status(), run.config().model_dump())
         self._metrics.poll(_SLICE)
         # A trainer that is gone leaves its last word behind; only its lock tells.
         lives = before.status.state in ("running", "paused")

@@ -13,7 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ddpm_tui import keys
-from ddpm_tui.feed import RunChanged, RunFeed, Snapshot
+from ddpm_tui.feed import RunChanged, RunFeed, RunUnread, Snapshot
+from ddpm_tui.sanitize import clean
 from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.train.curves import CurveChart
 from ddpm_tui.views.train.facts import Facts
@@ -146,6 +147,11 @@ class TrainView(PictureView):
         feed = self._feed
         if feed is not None and message.run == feed.run and self.is_current:
             self._look(feed)
+
+    def on_run_unread(self, message: RunUnread) -> None:
+        if message.run == self._run:
+            self._pictures.clear(clean(str(message.error)))
+            self.workbench.complain(message.error)
 
     def _look(self, feed: RunFeed) -> None:
         """Draw the newest snapshot; while another view is shown, it waits in the mailbox."""
