@@ -85,10 +85,12 @@ async def test_every_page_at_every_size(tiny_runs: Path, size: tuple[int, int]) 
         for name in NAMES:
             assert view._page.name == name
             await until(lambda: sheet(app).count > 0, pilot)
+            page_heading = view._page.heading is not None
             lines = sheet(app)._strips
             assert all(strip.cell_length == sheet(app).size.width for strip in lines)
             assert about(app).startswith("tiny")
             assert sheet(app).text().strip()
+            assert sheet(app)._headed == (page_heading and sheet(app).size.height >= 3)
             await pilot.press("pagedown", "end", "up", "home", "down")
             await pilot.press("right")
         assert view._page.name == NAMES[0], "and round"
@@ -336,7 +338,8 @@ async def test_the_environment_and_the_files(tiny_runs: Path) -> None:
         assert f"torch {torch.__version__.split('+')[0]}" in text
         assert "ddpm-tui train" in text
         assert "checkpoints/" in text
-        assert "step 3 " in text
+        rows = text.splitlines()
+        assert any(row.startswith("step 3 ") and "held-out loss" in row for row in rows)
         assert "1 checkpoint" in about(app)
 
 
