@@ -156,7 +156,7 @@ def test_a_working_day(tmp_path: Path) -> None:
         press(RIGHT)
         answer(terminal)
         press("$")
-        wait_for("the result, after", 120)
+        wait_for("the result · sampler ddpm", 120)
         press("W")
         saved = wait_for_file(terminal, run, r"samples/[\w.-]+?\.png")
         beside = {path.name for path in saved.parent.glob(f"{saved.stem}*")}
