@@ -157,8 +157,9 @@ class RunFeed:
             self._wake.clear()
             try:
                 changed = self.look()
-            except (EngineError, OSError):
+            except (EngineError, OSError) as error:
                 # The folder is being made, or was deleted under us: look again later.
+                self._tell(error)
                 self._wake.wait(INTERVAL)
                 continue
             if changed is not None and self.snapshots.put(changed):
@@ -167,6 +168,13 @@ class RunFeed:
                 self._ended.wait(_BREATH)
             else:
                 self._wake.wait(INTERVAL)
+
+    def _tell(self, error: EngineError | OSError) -> None:
+        """Say once why there is nothing to see of the run."""
+        told = str(error)
+        if isinstance(error, EngineError) and self._state is None and told != self._told:
+            self._told = told
+            self._post(RunUnread(self.run, error))
 
     @property
     def behind(self) -> bool:

@@ -301,9 +301,9 @@ async def test_the_loss_by_timestep_is_a_strip_where_there_is_room(run: Run) -> 
 async def test_what_a_short_config_leaves_out_has_its_default(run: Run) -> None:
     run.config_path.write_text('[data]\ndataset = "fashion-mnist-10k"\n')
     app = Workbench(run.path.parent)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(200, 60)) as pilot:
         await opened(app, run, pilot)
-        await until(lambda: "T = 1,000" in text(app), pilot)
+        await until(lambda: "batch 64" in text(app), pilot)
 
 
 async def test_a_run_that_cannot_be_shown_says_why_and_is_shown_once_it_can(run: Run) -> None:
@@ -311,12 +311,10 @@ async def test_a_run_that_cannot_be_shown_says_why_and_is_shown_once_it_can(run:
     run.config_path.write_text("[training]\nsteps = -3\n")
     app = Workbench(run.path.parent)
     async with app.run_test(size=(120, 40)) as pilot:
-        app.current_run = run
-        app.switch_mode("train")
-        grid = lambda: app.screen.query_one(GridHistory)  # noqa: E731
-        await until(lambda: "config.toml" in str(grid()._message), pilot)
+        app.open_run(run)
+        await until(lambda: "steps" in text(app) and "config.toml" in text(app), pilot)
         run.config_path.write_text(good)
-        await until(lambda: "T = 20" in text(app), pilot)
+        await opened(app, run, pilot)
 
 
 async def test_a_failed_run_says_why(run: Run) -> None:
