@@ -427,6 +427,8 @@ async def test_the_keys_of_everywhere_work_from_here(runs: list[Run]) -> None:
 async def test_the_list_opens_it_by_its_key(runs: list[Run]) -> None:
     app = Workbench(runs[0].path.parent)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(lambda: len(app.screen._rows) == 2, pilot)  # type: ignore[attr-defined]
-        await pilot.press("c")
+        view = app.screen
+        assert isinstance(view, RunsView)
+        await until(lambda: len(view.marked_runs()) == 1, pilot)  # the one under the cursor
+        await pilot.press("A", "c")
         await until(lambda: isinstance(app.screen, CompareView), pilot)

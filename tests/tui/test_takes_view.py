@@ -99,6 +99,24 @@ async def test_a_branch_goes_on_from_the_chosen_picture_at_this_t(class_runs: Pa
         assert "5 branch picture=2 copies=2" in text_of(app, "#turns")
 
 
+async def test_where_no_noise_is_drawn_a_branch_goes_to_every_class(class_runs: Path) -> None:
+    config = class_runs / "classes" / "config.toml"
+    config.write_text(config.read_text().replace('sampler = "ddpm"', 'sampler = "ddim"'))
+    app = Workbench(class_runs)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn_to(pilot, 5)
+        before = kept(app)
+        await pilot.press("b")
+        assert "draws no noise" in str(app.screen.query_one(".note-on-top", Static).render())
+        await pilot.press("enter")
+        after = await turned(app, pilot, before)
+        (branch,) = after.recipe.turns
+        assert isinstance(branch, Branch)
+        assert (branch.copies, len(branch.prompts)) == (1, 10)
+        assert len(after.values(20)) == 10
+        assert not torch.equal(after.values(20)[0], after.values(20)[1])
+
+
 async def test_another_class_is_asked_for_from_here_on_and_taken_back(class_runs: Path) -> None:
     app = Workbench(class_runs)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:

@@ -18,6 +18,7 @@ from engine.takes.recipe import (
     FromData,
     FromFile,
     FromNoise,
+    Inpaint,
     Origin,
     Recipe,
     Renoise,
@@ -104,13 +105,23 @@ def renoise(place: Place, timesteps: int) -> Question[Recipe]:
 
 
 def branch(place: Place) -> Question[Recipe]:
-    """Several ways on from one picture."""
+    """Several ways on from one picture: by other noise, or where none is drawn by other prompts."""
+    from engine.sampling import draws_noise, sampler_words
+
+    sampling = place.recipe.sampling
+    varies = draws_noise(sampling) or any(isinstance(t, Inpaint) for t in place.recipe.turns)
     fields = [
-        Field("copies", "continuations", "of each prompt, each with its own noise", value="6"),
+        Field(
+            "copies",
+            "continuations",
+            "of each prompt, each with its own noise",
+            value="6" if varies else "1",
+        ),
         Field(
             "prompt",
             "prompts",
             "what they ask for, separated by ;  empty is what the picture asks for",
+            value="" if varies else "; ".join(place.class_names),
         ),
     ]
 
@@ -120,6 +131,8 @@ def branch(place: Place) -> Question[Recipe]:
         return place.then(Branch(place.at, place.picture, copies, prompts))
 
     note = f"Picture {place.picture} goes on in several ways, {place.words}."
+    if not varies:
+        note += f" {sampler_words(sampling)} draws no noise, so only prompts make a difference."
     return Question("Branch", fields, read, does="Branch", note=note, words=place.class_names)
 
 
