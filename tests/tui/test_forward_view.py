@@ -233,6 +233,16 @@ async def test_the_form_takes_any_two_schedules(tmp_path: Path, tiny_runs: Path)
         assert app.screen.query_one("#b").value == "run tiny"  # type: ignore[attr-defined]
 
 
+def test_the_schedule_of_a_run_stands_beside_another_one() -> None:
+    cosine = Named("run1", DiffusionConfig(beta_schedule="squaredcos_cap_v2"))
+    pair = Pair().beside(cosine)
+    assert (pair.a, pair.b) == (cosine, LINEAR), "not beside the same curve under another name"
+    assert (
+        Pair(LINEAR, short_b := own(DiffusionConfig(num_train_timesteps=10))).beside(cosine).b
+        == short_b
+    )
+
+
 def test_another_length_keeps_the_share_of_the_way() -> None:
     short = own(DiffusionConfig(num_train_timesteps=20))
     pair = Pair(LINEAR, short)

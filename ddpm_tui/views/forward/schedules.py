@@ -117,6 +117,12 @@ class Pair:
         fresh = [named for named in dict.fromkeys((a, b)) if named not in menu]
         return replace(self, a=a, b=b, others=(*self.others, *fresh))
 
+    def beside(self, a: Named) -> Pair:
+        """This schedule as A, and B as it is, or another one if it would be the same."""
+        same = describe(a.config) == describe(self.b.config)
+        other = next(plain for plain in PLAIN if describe(plain.config) != describe(a.config))
+        return self.chosen(a, other if same else self.b)
+
     def t_of_b(self, t: int) -> float:
         """The t of B that belongs to a t of A, −1 … T − 1."""
         from engine.alignment import level_at, same_share, same_snr

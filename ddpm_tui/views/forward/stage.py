@@ -165,7 +165,7 @@ class ForwardStage(PictureView):
         if self._network is not None and self._config is not None:
             run = self._network.run
             own = Named(run.name, self._config.diffusion, run)
-            self._set_pair(self._pair.chosen(own, self._pair.b))
+            self._set_pair(self._pair.beside(own))
             self._choose_mode(NETWORK)
 
     def _dismiss_prober(self) -> None:
