@@ -237,10 +237,8 @@ def test_the_schedule_of_a_run_stands_beside_another_one() -> None:
     cosine = Named("run1", DiffusionConfig(beta_schedule="squaredcos_cap_v2"))
     pair = Pair().beside(cosine)
     assert (pair.a, pair.b) == (cosine, LINEAR), "not beside the same curve under another name"
-    assert (
-        Pair(LINEAR, short_b := own(DiffusionConfig(num_train_timesteps=10))).beside(cosine).b
-        == short_b
-    )
+    short = own(DiffusionConfig(num_train_timesteps=10))
+    assert Pair(LINEAR, short).beside(cosine).b == short
 
 
 def test_another_length_keeps_the_share_of_the_way() -> None:
