@@ -30,7 +30,7 @@ from tests.terminal.throttle import Link, Wire, wired  # noqa: E402
 SLOW = Link(rate=100_000, buffer=2_000_000, delay=0.03)
 FAST = Link()
 SIZE = (120, 40)
-VIEWS = {"Runs": "1", "Train": "2", "Sample": "3", "Forward": "4"}
+VIEWS = {"Runs": "1", "Train": "2", "Sample": "3", "Forward": "4", "Inspect": "5"}
 # Keys, and what they bring to the screen that nothing else does: the titles of the chart.
 TITLES = {1: b"gradient norm", 2: b"learning rate", 4: b"skipped steps"}
 

@@ -1,10 +1,18 @@
-"""No test reads or writes the settings of the person who runs it."""
+"""Options of the tests; no test reads or writes the settings of the person who runs it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-snapshots",
+        action="store_true",
+        help="Keep the screens of tests/tui/snapshots as they are now.",
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -64,8 +64,11 @@ class Linked(App[None]):
         return self._running and not self._closed and not self._batch_count
 
     def on_resize(self) -> None:
-        # Terminals move their cells, and whoever attaches anew sees an empty screen.
+        # Terminals move their cells, and whoever attaches anew sees an empty screen. Where a window
+        # has shrunk and grown before anybody looked, its size is as it was, but its cells are gone.
         self._shown.clear()
+        if self._screen_stack:
+            self.screen.refresh()
 
     def _catch_up(self) -> None:
         if output_backlog(self):

@@ -431,7 +431,7 @@ def test_a_part_of_described_pictures_is_the_description_of_the_part(
 ) -> None:
     def equal(a: Described, b: Described) -> None:
         torch.testing.assert_close(a.features, b.features, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(a.pixels.spectrum, b.pixels.spectrum)
+        torch.testing.assert_close(a.pixels.spectrum, b.pixels.spectrum, rtol=1e-5, atol=1e-5)
         assert a.labels is not None
         assert b.labels is not None
         assert torch.equal(a.labels, b.labels)

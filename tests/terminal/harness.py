@@ -257,6 +257,8 @@ def program(
         stdout=slave,
         stderr=slave,
         start_new_session=True,
+        # Only the terminal that controls a program tells it of another size, and of its own end.
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
     try:

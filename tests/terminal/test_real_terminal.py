@@ -72,7 +72,7 @@ def test_no_color_uses_greys_only_and_pictures_become_letters(tmp_path: Path) ->
     with workbench(tmp_path, NO_COLOR="1") as terminal:
         terminal.wait_for("No runs yet")
         terminal.press("4")
-        terminal.wait_for("Ankle boot", 60)
+        terminal.wait_for("T-shirt/top", 60)
         time.sleep(1)
         assert "▀" not in terminal.text()
         terminal.press("q")

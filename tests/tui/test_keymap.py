@@ -28,17 +28,17 @@ def test_the_file_is_where_the_environment_says(tmp_path: Path) -> None:
 
 
 async def test_ones_own_keys_work_and_are_shown_and_the_old_ones_do_not(tmp_path: Path) -> None:
-    own = load(write(tmp_path, '[keys]\n"runs.new" = "t"\n"app.sample" = "f3, 8"\n'))
+    own = load(write(tmp_path, '[keys]\n"runs.new" = "T"\n"app.sample" = "f3, 8"\n'))
     app = Workbench(tmp_path / "runs", preferences=own)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         shown = {display: word for _, display, word in app.screen.query_one(KeyBar).shown}
-        assert shown["t"] == "New"
+        assert shown["T"] == "New"
         assert "n" not in shown
         assert " f3 Sample " in str(app.screen.query_one("TopBar").render())
         await pilot.press("n")
         assert isinstance(app.screen, View), "the old key is free"
-        await pilot.press("t")
+        await pilot.press("T")
         assert isinstance(app.screen, NewRun)
         await pilot.press("escape", "8")
         assert isinstance(app.screen, View)
@@ -60,7 +60,7 @@ async def test_two_keys_can_change_places(tmp_path: Path) -> None:
 
 
 def test_an_id_may_stand_without_quotes(tmp_path: Path) -> None:
-    assert load(write(tmp_path, '[keys]\nruns.new = "t"\n')).key_table.own == {"runs.new": "t"}
+    assert load(write(tmp_path, '[keys]\nruns.new = "T"\n')).key_table.own == {"runs.new": "T"}
 
 
 @pytest.mark.parametrize(

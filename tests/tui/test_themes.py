@@ -39,7 +39,7 @@ def test_every_colour_that_carries_words_can_be_read(theme: Theme) -> None:
 async def test_the_choice_is_kept_and_nothing_else_in_the_file_is_touched(tmp_path: Path) -> None:
     path = tmp_path / "own" / "config.toml"
     path.parent.mkdir()
-    path.write_text('# mine\n[keys]\n"runs.new" = "t"  # as ever\n')
+    path.write_text('# mine\n[keys]\n"runs.new" = "T"  # as ever\n')
     app = Workbench(tmp_path / "runs", preferences=load(path))
     async with app.run_test(notifications=True) as pilot:
         assert app.theme == "workbench"
@@ -47,11 +47,11 @@ async def test_the_choice_is_kept_and_nothing_else_in_the_file_is_touched(tmp_pa
         await pilot.pause(0.2)
         assert str(path) in next(iter(app._notifications)).message
     assert "# mine" in path.read_text()
-    assert '"runs.new" = "t"  # as ever' in path.read_text()
+    assert '"runs.new" = "T"  # as ever' in path.read_text()
     again = Workbench(tmp_path / "runs", preferences=load(path))
     async with again.run_test() as pilot:
         assert again.theme == LIGHT.name
-        assert again.key_table.own == {"runs.new": "t"}
+        assert again.key_table.own == {"runs.new": "T"}
 
 
 async def test_a_choice_that_cannot_be_kept_is_said(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.going_on import GoingOn
+from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.sheet import Sheet
 from engine.runs.folder import Run
 
 
-class ChooseRun(GoingOn, ModalScreen[Run | None]):
+class ChooseRun(AnswersOnce, ModalScreen[Run | None]):
     """Returns the run that was chosen, or None. Typing filters by name.
 
     Args:

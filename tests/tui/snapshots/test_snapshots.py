@@ -38,6 +38,10 @@ SCREENS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("sample", ("3",), ()),
     ("sample-settings", ("3", "o"), ("escape",)),
     ("forward", ("4", "home"), ()),
+    ("inspect-schedule", ("5", "right"), ("left",)),
+    ("inspect-config", ("5", *["right"] * 5), ("left",) * 5),
+    ("compare", ("1", "A", "c"), ("escape", "A")),
+    ("runs-filter", ("1", "slash", *"state:finished"), ("escape",)),
     ("new-run", ("1", "n"), ("escape",)),
     ("palette", ("1", "ctrl+p", *"save"), ("escape",)),
 )
@@ -45,6 +49,10 @@ EMPTY_SCREENS = {"first-run": "1", "no-run-to-train": "2", "no-run-to-sample": "
 _STILL = 0.7  # seconds that a screen which is kept stays as it is
 _PATIENCE = 8.0  # seconds until a screen that is kept has come
 _STANDS_FOR = "/tmp/ddpm-tui-pictures"
+
+
+# Minutes on two cores.
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
