@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import work
 from textual.message import Message
@@ -18,20 +18,17 @@ from ddpm_tui.preferences import Preferences
 from ddpm_tui.sanitize import clean
 from ddpm_tui.shell import Shell
 from ddpm_tui.views.base import View
-from ddpm_tui.views.compare import CompareView
 from ddpm_tui.views.dialogs import Confirm
-from ddpm_tui.views.first_run import FIRST_COMMAND, first_config
-from ddpm_tui.views.forward import ForwardView
-from ddpm_tui.views.inspect import InspectView
-from ddpm_tui.views.new_run import NewRun
-from ddpm_tui.views.runs import RunsView
-from ddpm_tui.views.sample import SampleView
-from ddpm_tui.views.train import TrainView
+from ddpm_tui.views.modes import MODES
 from ddpm_tui.worker import TrainingEnded, TrainingFrame, TrainingNews, TrainingThread
 from engine.errors import EngineError
 from engine.runs.folder import Run, create_run, open_run
 from engine.telemetry import Telemetry, TelemetrySampler
 
+if TYPE_CHECKING:
+    from ddpm_tui.views.train import TrainView
+
+_FIRST_PAINT = 0.2  # seconds after the start, by which it is there
 _TELEMETRY_INTERVAL = 1.0
 _STOP_TIMEOUT = 60.0
 
@@ -64,13 +61,7 @@ class Workbench(Shell):
 
     TITLE = "ddpm-tui"
     CSS_PATH = "workbench.tcss"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "runs": RunsView,
-        "train": TrainView,
-        "sample": SampleView,
-        "forward": ForwardView,
-        "inspect": InspectView,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = MODES
     # Screens watch these: a screen that is not composed yet cannot be told. A reactive of the app
     # that repaints would send the whole screen again, each second.
     activity: var[str] = var("loading torch …")
@@ -125,6 +116,12 @@ class Workbench(Shell):
         # It may not run yet, or not any more.
         with suppress(RuntimeError):
             self.call_from_thread(self.exit)
+
+    def _load_behind(self) -> None:
+        """What the first paint should not wait for: an import leaves little to other threads."""
+        self._load_torch()
+        if self._reads_devices:
+            self._read_telemetry()
 
     @work(thread=True, group="torch", exit_on_error=False)
     def _load_torch(self) -> None:
@@ -190,15 +187,22 @@ class Workbench(Shell):
         self.current_run = run
         self.switch_mode("train")
 
+    @property
+    def _train_view(self) -> TrainView | None:
+        """The Train view, while it is shown."""
+        here = isinstance(self.screen, View) and self.screen.VIEW == "train"
+        return cast("TrainView", self.screen) if here else None
+
     def on_training_news(self, message: TrainingNews) -> None:
         self.show_activity()
-        if isinstance(self.screen, TrainView):
-            self.screen.on_news(message)
+        if (view := self._train_view) is not None:
+            view.on_news(message)
 
     def on_training_frame(self, _message: TrainingFrame) -> None:
         picture = self.training.frames.take() if self.training else None
-        if picture is not None and isinstance(self.screen, TrainView):
-            self.screen.show_frame(picture)
+        view = self._train_view
+        if picture is not None and view is not None:
+            view.show_frame(picture)
 
     def on_training_ended(self, message: TrainingEnded) -> None:
         self.show_activity()
@@ -222,11 +226,15 @@ class Workbench(Shell):
         def idle() -> bool:
             return self.torch_ready and not (self.training is not None and self.training.alive)
 
+        from ddpm_tui.views.new_run import NewRun
+
         form = NewRun(self.runs_dir, self.data_dir, device=self.device, free=idle)
         self.push_screen(form, started)
 
     def train_first_run(self) -> None:
         """Train a first model as the defaults have it, with pictures from the first seconds on."""
+        from ddpm_tui.views.first_run import FIRST_COMMAND, first_config
+
         try:
             run = create_run(self.runs_dir, first_config(self.data_dir), command=FIRST_COMMAND)
         except EngineError as error:
@@ -260,7 +268,7 @@ class Workbench(Shell):
     def action_view(self, name: str) -> None:
         if not isinstance(self.screen, View):
             return
-        if isinstance(self.screen, CompareView) and name == self.screen.TAB:
+        if self.screen.VIEW == "compare" and name == self.screen.TAB:
             self.pop_screen()
         self.switch_mode(name)
 

@@ -19,14 +19,17 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from textual._xterm_parser import XTermParser
 from textual.message import Message
 
-Picture = NDArray[np.uint8]
-"""Pixels of one picture: (H, W) or (H, W, 3)."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+    """Pixels of one picture: (H, W) or (H, W, 3)."""
 
 _ASKED = 31  # id of a picture of one pixel that is only asked about
 QUERY = f"\x1b_Gi={_ASKED},s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-import numpy as np
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult, RenderResult
@@ -32,7 +31,7 @@ VIEWS = (
 
 def for_display(pixels: Pixels) -> Pixels:
     """(N, C, H, W) -> (N, H, W) for grey or (N, H, W, 3) for colour, as `PixelGrid` takes it."""
-    return pixels[:, 0] if pixels.shape[1] == 1 else np.moveaxis(pixels, 1, -1)
+    return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
 
 
 class TopBar(Widget):

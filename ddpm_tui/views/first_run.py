@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.widgets import Static
 
 from ddpm_tui.keys import KeyTable
 from ddpm_tui.sanitize import clean
-from engine.config import RunConfig, make_config
-from engine.data import SOURCES, default_dataset
+
+if TYPE_CHECKING:
+    from engine.config import RunConfig
 
 # Previews are cheap enough that the trainer leaves out those that would cost too much time.
 _PREVIEW_EVERY = 20
@@ -19,6 +21,10 @@ FIRST_COMMAND = ["ddpm-tui", "train", "--set", f"training.preview_every={_PREVIE
 
 def first_config(data_dir: Path | None) -> RunConfig:
     """The default preset on the largest data set that is here, with a preview every few steps."""
+    # Not at the top: the first paint does not need them.
+    from engine.config import make_config
+    from engine.data import SOURCES, default_dataset
+
     name = default_dataset(data_dir)
     return make_config(
         dataset_size=SOURCES[name].train_count,

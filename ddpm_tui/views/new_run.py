@@ -20,9 +20,10 @@ from textual.worker import get_current_worker
 
 from ddpm_tui.report import cost_report
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.form import Field, Form, LastWord, setting_field
+from ddpm_tui.views.form import Field, Form, setting_field
 from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
+from ddpm_tui.widgets.last_word import LastWord
 from engine.config import PRESET_HELP, RunConfig, make_config
 from engine.data import SOURCES, available, default_dataset
 from engine.errors import ConfigError, EngineError

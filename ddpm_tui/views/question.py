@@ -13,8 +13,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.form import Field, Form, LastWord
+from ddpm_tui.views.form import Field, Form
 from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.widgets.last_word import LastWord
 from engine.errors import EngineError
 
 _T = TypeVar("_T")

@@ -56,6 +56,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
 SHORT = ("--rounds", "1", "--seconds", "0.01", "--device", "cpu")
 
 
+@pytest.mark.slow
 def test_json_has_every_figure(tiny, monkeypatch, capsys) -> None:
     assert call(monkeypatch, *SHORT, "--json") == 0
     said = capsys.readouterr()
@@ -83,6 +84,7 @@ def test_json_has_every_figure(tiny, monkeypatch, capsys) -> None:
     assert list(tiny.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_table_goes_to_stdout_and_progress_to_stderr(tiny, monkeypatch, capsys) -> None:
     assert call(monkeypatch, *SHORT, "--full") == 0
     said = capsys.readouterr()

@@ -125,6 +125,7 @@ def test_a_data_set_of_fewer_pictures_than_a_batch_can_be_trained_on(other: Data
     assert find_extractor(few).name.startswith("hats-v1-")
 
 
+@pytest.mark.slow
 def test_learning_is_possible(other: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EPOCHS", 6)
     write_tensors(cached_weights(other), train_classifier(other).state_dict())

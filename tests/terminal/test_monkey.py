@@ -22,6 +22,7 @@ _TRAINING = (
 )
 
 
+@pytest.mark.slow
 def test_a_monkey_finds_nothing_in_half_a_minute(few_runs: Path, tmp_path: Path) -> None:
     play(tmp_path, SEED, 25)
 

@@ -25,6 +25,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 def test_the_smallest_window_breaks_nothing_and_a_larger_one_is_as_ever(
     few_runs: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Label, Static
 
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.form import LastWord
+from ddpm_tui.widgets.last_word import LastWord
 from engine.errors import EngineError
 
 _Take = Callable[[str], object]

@@ -20,7 +20,6 @@ from textual.worker import get_current_worker
 from ddpm_tui import keys
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.base import View
-from ddpm_tui.views.compare import CompareView
 from ddpm_tui.views.first_run import FirstRun
 from ddpm_tui.views.runs import deeds
 from ddpm_tui.views.runs.columns import CURVE_WIDTH
@@ -29,7 +28,6 @@ from ddpm_tui.views.runs.details import Details
 from ddpm_tui.views.runs.listing import Listing
 from ddpm_tui.views.runs.prompt import Prompt
 from ddpm_tui.views.runs.run_list import RunList
-from ddpm_tui.widgets.sparkline import sparkline
 from engine.errors import EngineError, RunError
 from engine.runs.filter import parse_filter
 from engine.runs.folder import Run, check_name, open_run
@@ -243,6 +241,9 @@ class RunsView(View):
     @work(thread=True, exclusive=True, group="curves", exit_on_error=False)
     def _read_curves(self, wanted: list[tuple[str, float]]) -> None:
         """The curves of the runs that can be seen; nobody waits for those that were scrolled by."""
+        # With numpy, which the first paint does not need.
+        from ddpm_tui.widgets.sparkline import sparkline
+
         worker, curves = get_current_worker(), {}
         for name, updated in wanted:
             if worker.is_cancelled:
@@ -309,6 +310,8 @@ class RunsView(View):
             self.workbench.sample_run(run)
 
     def action_compare(self) -> None:
+        from ddpm_tui.views.compare import CompareView
+
         if runs := self.marked_runs():
             self.app.push_screen(CompareView(runs))
         else:
