@@ -8,7 +8,9 @@ at; whatever does not match, or cannot be read, is read from the folders as if i
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,42 +40,50 @@ class RunIndex:
 
     Args:
         runs_dir: it need not exist.
+
+    Attributes:
+        unread: how many runs the last listing had no time for.
     """
 
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
+        self.unread = 0
         self._known: dict[str, tuple[_Stamp, _Row]] | None = None
         self._unkept: set[str] = set()
         self._rows: list[_Row] = []
 
-    def rows(self) -> list[_Row]:
+    def rows(self, seconds: float = math.inf) -> list[_Row]:
         """`summary` of every run, newest first; the same list as before if nothing changed.
+
+        Args:
+            seconds: about the longest that folders are read; then the others are left to the next
+                listing, as they were known before or not at all.
 
         Raises:
             RunError: the folder cannot be read.
         """
         if self._known is None:
             self._known = _read_index(self.runs_dir)
+        until = time.monotonic() + seconds
         found: dict[str, tuple[_Stamp, _Row]] = {}
-        order: list[tuple[int, str]] = []
-        for name in _names(self.runs_dir):
-            created, stamp = _stamp(f"{self.runs_dir}/{name}/")
-            if created is None:
-                continue
+        self.unread = 0
+        for name, stamp in _stamped(self.runs_dir):
             known = self._known.get(name)
             if known is None or known[0] != stamp or _has_died(known[1]):
-                known = stamp, summary(Run(self.runs_dir / name))
-                self._unkept.add(name)
-            found[name] = known
-            order.append((created, name))
-        order.sort(key=lambda item: item[0], reverse=True)
-        rows = [found[name][1] for _, name in order]
+                if time.monotonic() < until or not found:
+                    known = stamp, summary(Run(self.runs_dir / name))
+                    self._unkept.add(name)
+                else:
+                    self.unread += 1
+            if known is not None:
+                found[name] = known
+        rows = [row for _, row in found.values()]
         self._known = found
         if len(rows) != len(self._rows) or any(
             new is not old for new, old in zip(rows, self._rows, strict=True)
         ):
             self._rows = rows
-        if len(self._unkept) >= _WORTH_KEEPING:
+        if len(self._unkept) >= _WORTH_KEEPING and not self.unread:
             self._keep(found)
         return self._rows
 
@@ -87,6 +97,17 @@ class RunIndex:
         # Somebody else's runs can be listed all the same.
         with suppress(RunError):
             io.write_atomic(self.runs_dir / INDEX, text.encode(), durable=False)
+
+
+def _stamped(runs_dir: Path) -> list[tuple[str, _Stamp]]:
+    """Every run with its stamp, newest first."""
+    found = []
+    for name in _names(runs_dir):
+        created, stamp = _stamp(f"{runs_dir}/{name}/")
+        if created is not None:
+            found.append((created, name, stamp))
+    found.sort(key=lambda item: item[0], reverse=True)
+    return [(name, stamp) for _, name, stamp in found]
 
 
 def _names(runs_dir: Path) -> list[str]:

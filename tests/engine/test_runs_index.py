@@ -120,6 +120,19 @@ def test_only_the_first_listing_opens_the_files_of_the_runs(tmp_path: Path, coun
     assert opened == []
 
 
+def test_a_listing_without_time_has_the_newest_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path / "runs", 250)
+    listing = RunIndex(runs)
+    assert [row["name"] for row in listing.rows(0)] == ["run250"]
+    assert listing.unread == 249
+    assert [row["name"] for row in listing.rows(0)] == ["run250"], "there is something to see"
+    assert listing.rows() == fresh(runs)
+    assert listing.unread == 0
+    (runs / "run7" / "status.json").write_text('{"state": "failed", "reason": "so"}')
+    assert len(listing.rows(0)) == 250, "what is known is not forgotten"
+    assert listing.rows() == fresh(runs)
+
+
 def test_what_happened_while_nobody_looked_is_seen(tmp_path: Path) -> None:
     runs = make_runs(tmp_path / "runs", 250)
     RunIndex(runs).rows()

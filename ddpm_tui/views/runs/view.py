@@ -37,8 +37,11 @@ from engine.runs.metrics import tail_losses
 from engine.runs.order import SORTS
 
 _INTERVAL = 2.0
+_BREATH = 0.1
 # Of the time, at most this share goes into listing: it is taken from a training.
 _SHARE = 0.1
+# Seconds of reading folders until there is something to see, and until there is more.
+_FIRST_SLICE, _SLICE = 0.4, 2.0
 # What can be undone; each of ten thousand runs has its own part in it.
 _UNDOS = 50
 
@@ -146,7 +149,7 @@ class RunsView(View):
     def _read(self) -> None:
         start = time.perf_counter()
         try:
-            rows = self._index.rows()
+            rows = self._index.rows(_SLICE if self._listed else _FIRST_SLICE)
         except EngineError as error:
             self.post_message(RunsNotListed(error))
         else:
@@ -165,7 +168,8 @@ class RunsView(View):
 
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(max(_INTERVAL, took / _SHARE), again)
+        wait = _BREATH if self._index.unread else max(_INTERVAL, took / _SHARE)
+        self._timer = self.set_timer(wait, again)
 
     def on_runs_not_listed(self, message: RunsNotListed) -> None:
         self._show_list(False)
@@ -213,6 +217,7 @@ class RunsView(View):
         hidden = 0 if listing.with_archived else listing.archived
         parts = [
             f"{total:,} runs" if shown == total else f"{shown:,} of {total:,} runs",
+            f"reading {self._index.unread:,} more" if self._index.unread else "",
             f"{marked:,} marked" if marked else "",
             listing.order,
             f"filter {listing.filter.text}" if listing.filter.text else "",
