@@ -118,7 +118,7 @@ def test_a_terminal_that_reads_nothing_does_not_stop_the_app(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_an_idle_view_sends_nothing_and_a_click_needs_no_move_before(tmp_path: Path) -> None:
-    views = {"Runs": "No runs yet", "Train": "No run is open", "Sample": "", "Forward": "Ankle"}
+    views = {"Runs": "No runs yet", "Train": "No run is open", "Sample": "", "Forward": "T-shirt"}
     program = ("-m", "ddpm_tui", "--color", "truecolor")
     with wired(program, Link(), folder=tmp_path) as wire:
         wire.wait_for("4 Forward")

@@ -22,12 +22,12 @@ _TRAINING = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_a_monkey_finds_nothing_in_half_a_minute(few_runs: Path, tmp_path: Path) -> None:
     play(tmp_path, SEED, 25)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(SECONDS + 300)
 def test_a_monkey_finds_nothing_while_a_training_goes_on(few_runs: Path, tmp_path: Path) -> None:
     story = play(tmp_path, SEED, SECONDS, *_TRAINING)

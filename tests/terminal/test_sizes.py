@@ -61,5 +61,5 @@ def test_a_storm_of_sizes_passes(few_runs: Path, tmp_path: Path, place: str) -> 
         answers(terminal)
         terminal.press("1")
         terminal.wait_for("classes")
-        terminal.wait_for("Quit")
+        terminal.wait_for("Help")
         look(terminal, tmp_path)

@@ -71,7 +71,7 @@ def answer(terminal: Terminal) -> None:
     terminal.echo(ENTER, lambda screen: "esc back ─╯" not in screen)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(600)
 def test_a_working_day(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "day"

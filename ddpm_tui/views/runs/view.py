@@ -398,7 +398,9 @@ class RunsView(View):
         self._filtered("")
 
     def action_clear(self) -> None:
-        if self.listing.filter.text:
+        if self._prompt.is_open:  # and left by tab
+            self._prompt.action_leave()
+        elif self.listing.filter.text:
             self._unfilter()
         else:
             self.listing.marked.clear()
