@@ -51,8 +51,8 @@ _PATIENCE = 8.0  # seconds until a screen that is kept has come
 _STANDS_FOR = "/tmp/ddpm-tui-pictures"
 
 
-# Minutes on two cores.
-pytestmark = pytest.mark.slow
+# Not steady yet: minutes on two cores, and dates and paths of the run are in the pictures.
+pytestmark = pytest.mark.endurance
 
 
 @pytest.fixture
