@@ -25,7 +25,7 @@ PLACES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_the_smallest_window_breaks_nothing_and_a_larger_one_is_as_ever(
     few_runs: Path, tmp_path: Path
 ) -> None:
@@ -45,7 +45,7 @@ def test_the_smallest_window_breaks_nothing_and_a_larger_one_is_as_ever(
         look(terminal, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("place", PLACES)
 def test_a_storm_of_sizes_passes(few_runs: Path, tmp_path: Path, place: str) -> None:
     with workbench(tmp_path) as terminal:
