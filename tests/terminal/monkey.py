@@ -263,6 +263,8 @@ def answers(terminal: Terminal, size: tuple[int, int] = LOOK_SIZE) -> float:
     while True:
         for _ in range(4):
             terminal.press(ESCAPE)
+        # A key that follows at once is read together with the escape, as alt and that key.
+        time.sleep(0.5)
         try:
             for key, title in (("2", "Train"), ("1", "Runs"), ("2", "Train")):
                 terminal.echo(key, lambda _, title=title: is_here(terminal, title), _TRY)
