@@ -45,7 +45,7 @@ async def test_ones_own_keys_work_and_are_shown_and_the_old_ones_do_not(tmp_path
         assert app.screen.VIEW == "sample"
         await pilot.press("1", "question_mark")
         text = str(app.screen.query_one("#help-text", Static).render())
-        assert "  t           Train a new run" in text
+        assert "  T           Train a new run" in text
 
 
 async def test_two_keys_can_change_places(tmp_path: Path) -> None:
