@@ -74,20 +74,23 @@ class Shell(GoingOn, Linked):
         return key.display if key else super().get_key_display(binding)
 
     async def on_event(self, event: events.Event) -> None:
-        if isinstance(event, events.Key) and isinstance(self.screen, View) and self.screen.jumping:
-            self.screen.end_jump(event.key)
-            return
         if isinstance(event, events.MouseDown | events.MouseMove) and self._is_on_ruin(event):
             return
-        if isinstance(event, events.Paste) and len(event.text) > _LONGEST_PASTE:
-            if not event.is_forwarded:
-                self.notify(
-                    f"{len(event.text):,} characters were pasted; no field takes more than "
-                    f"{_LONGEST_PASTE:,}. Nothing was changed.",
-                    severity="warning",
-                )
-            return
         await super().on_event(event)
+
+    async def take(self, event: events.Key | events.Paste) -> None:
+        if isinstance(event, events.Paste) and len(event.text) > _LONGEST_PASTE:
+            self.notify(
+                f"{len(event.text):,} characters were pasted; no field takes more than "
+                f"{_LONGEST_PASTE:,}. Nothing was changed.",
+                severity="warning",
+            )
+        elif (
+            isinstance(event, events.Key) and isinstance(self.screen, View) and self.screen.jumping
+        ):
+            self.screen.end_jump(event.key)
+        else:
+            await super().take(event)
 
     def _is_on_ruin(self, event: events.MouseEvent) -> bool:
         """Whether a button is pressed on a widget that is removed, but not yet from the screen, as

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import RenderableType
 from textual._compositor import ChopsUpdate, LayoutUpdate
-from textual.app import App
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Region
@@ -15,6 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from ddpm_tui.terminal.driver import LinkDriver
+from ddpm_tui.terminal.in_turn import InTurn
 from ddpm_tui.terminal.link import BUDGET, Link
 from ddpm_tui.terminal.shown import Shown
 from ddpm_tui.widgets.pacing import output_backlog
@@ -27,7 +27,7 @@ _LOOK_AGAIN = 0.1  # seconds
 Input.cursor_blink._default = False
 
 
-class Linked(App[None]):
+class Linked(InTurn):
     """Writes through a `LinkDriver`.
 
     Args:

@@ -13,14 +13,19 @@ import pytest
 from tests.terminal.harness import RIGHT, TAB, workbench
 
 
+def row_of(label: str, screen: str) -> str:
+    return next(row for row in screen.splitlines() if label in row)
+
+
 def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path: Path) -> None:
     with workbench(tmp_path) as terminal:
         terminal.wait_for("No runs yet")
         terminal.press("n")
         terminal.wait_for("Train a new run")
         terminal.press(TAB)
-        while "◂ fashion-mnist-10k" not in terminal.text():
+        while "◂ fashion-mnist-10k" not in (chosen := row_of("data set", terminal.text())):
             terminal.press(RIGHT)  # the next data set on this machine
+            terminal.wait_until(lambda screen, was=chosen: row_of("data set", screen) != was)
         terminal.press(TAB, RIGHT, RIGHT, RIGHT)  # network: unet, dit, then article
         terminal.press(TAB, TAB, TAB, TAB, "1", "2")  # over schedule, target and classes to steps
         terminal.press(TAB, "4", TAB, TAB, "2", "0")  # batch size, over lr to T

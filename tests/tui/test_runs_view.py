@@ -101,7 +101,7 @@ async def test_of_many_runs_only_those_that_are_seen_are_made(
             hands.list, "_cells", lambda row: made.append(row["name"]) or cells(row)
         )
         read.clear()
-        monkeypatch.setattr(hands.view._index, "rows", lambda: many)
+        monkeypatch.setattr(hands.view._index, "rows", lambda _seconds: many)
         await until(lambda: hands.view.listing.rows is many, hands.pilot, 20)
         await hands.pilot.pause()
         high = hands.list.rows_high
