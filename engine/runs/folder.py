@@ -154,8 +154,10 @@ class Run:
         """config.toml as plain values, not validated; cheap, for listings and exports."""
         import tomllib
 
+        from engine.runs import sections
+
         try:
-            return tomllib.loads(self._config_text())
+            return sections.loads(self._config_text())
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
 
