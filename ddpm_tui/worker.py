@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from textual.message import Message
 
+from engine.allocator import give_memory_back
 from engine.errors import EngineError
 from engine.runs.folder import Run
 
@@ -176,6 +177,7 @@ class TrainingThread:
             # A bug, not a mistake of the user: the log keeps the traceback, the screen a sentence.
             self._log_traceback()
             error = f"{type(unexpected).__name__}: {unexpected}. See {self.run.log_path}"
+        give_memory_back()
         self._post(TrainingEnded(self.run, error))
 
     def _leave_word(self, error: str) -> None:

@@ -15,6 +15,7 @@ from ddpm_tui.cli.editing import edit_app
 from ddpm_tui.cli.keys import keys
 from ddpm_tui.cli.options import INTERRUPTED
 from ddpm_tui.cli.workbench import workbench
+from engine.allocator import keep_freed_memory
 from engine.errors import EngineError
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ def main() -> None:
     # anything else wants a core (the workbench, a second job) that makes training several times
     # slower; a short spin costs a lone training about two per cent. Read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    keep_freed_memory()
     try:
         code = app(standalone_mode=False)
     except EngineError as error:
