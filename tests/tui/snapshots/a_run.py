@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from engine.runs.folder import Run, Status, create_run
 from engine.runs.metrics import TIMESTEP_BUCKETS, append_row
 from engine.runs.previews import preview_path
 
-_HOURS = 3600.0
+NOW = 1_767_355_200.0  # 2026-01-02 12:00 UTC, by which the ages of the runs are told
+_HOUR = 3600.0
 
 
 def make_runs(runs_dir: Path) -> None:
@@ -73,9 +73,9 @@ def _run(runs_dir: Path, name: str, state: str, step: int, total: int, *, reason
 
 
 def _write(run: Run, status: Status) -> None:
-    """The status with an age that reads the same for an hour, and the runs in a fixed order."""
-    hours = {"aurora": 2, "breeze": 5, "cinder": 50}[run.name]
-    then = time.time() - (hours + 0.5) * _HOURS
+    """The status and the run at fixed times, which also put the runs in a fixed order."""
+    hours = {"aurora": 2.5, "breeze": 5.5, "cinder": 50.5}[run.name]
+    then = NOW - hours * _HOUR
     io.write_json(run.path / "status.json", asdict(replace(status, updated=then)))
     described = json.loads((run.path / "run.json").read_text())
     io.write_json(run.path / "run.json", {**described, "created": then})

@@ -7,9 +7,10 @@ characters are those of truecolor, so that only the hashes are kept.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import lru_cache
 from pathlib import Path
 
 from rich.color import ColorSystem
@@ -34,25 +35,48 @@ class Row:
         return self.look == other.look
 
 
-def rows(strips: Iterable[Strip], system: ColorSystem, told: str, instead: str) -> list[Row]:
-    """The rows of a screen.
+@dataclass(frozen=True)
+class StandIn:
+    """What is shown of something that is another one in every run, as the path of a folder is.
 
-    Args:
-        system: the colours that the terminal shows.
-        told, instead: a text of one length that differs from run to run, and what stands for it.
+    Attributes:
+        told, instead: texts of one length, since a longer one would move what follows.
+        known: how much of `told` is always the same, and is therefore looked for.
     """
+
+    told: str
+    instead: str
+    known: int
+
+    def put_into(self, text: str) -> str:
+        """Replace it, also where it was cut off; no other text may begin as it does."""
+        return self._pattern.sub(lambda found: self.instead[: len(found[0])], text)
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        known, own = self.told[: self.known], self.told[self.known :]
+        optional = "".join(f"(?:{re.escape(letter)}" for letter in own) + ")?" * len(own)
+        return re.compile(re.escape(known) + optional)
+
+
+def rows(strips: Iterable[Strip], system: ColorSystem, stand_in: StandIn) -> list[Row]:
+    """The rows of a screen, in the colours that the terminal shows."""
     found = []
     for strip in strips:
-        cells = [
-            (_words(segment.style, system), letter) for segment in strip for letter in segment.text
-        ]
-        text = "".join(letter for _, letter in cells).replace(told, instead).rstrip()
-        runs = [(style, len(list(run))) for style, run in groupby(style for style, _ in cells)]
+        text = stand_in.put_into(strip.text).rstrip()
+        runs: list[tuple[str, int]] = []
+        for segment in strip:
+            style, cells = _words(segment.style, system), len(segment.text)
+            if runs and runs[-1][0] == style:
+                cells += runs.pop()[1]
+            if cells:
+                runs.append((style, cells))
         look = hashlib.sha1(f"{text}{runs}".encode()).hexdigest()[:_HASH_LENGTH]
         found.append(Row(look, text))
     return found
 
 
+@lru_cache(maxsize=32768)  # a screen is looked at many times until it is as it should be
 def _words(style: Style | None, system: ColorSystem) -> str:
     """What of a style is seen; links and what is clicked are not."""
     if style is None:
