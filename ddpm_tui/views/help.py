@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, cast
+from collections.abc import Iterable, Iterator
+from textwrap import wrap
+from typing import ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ddpm_tui.keys import VIEW_TITLES, KeyTable, in_force
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.views.help_texts import ABOUT, TERMS, WIDGETS
+from ddpm_tui.widgets.sheet import Sheet, Spans
+
+_KEY_WIDTH = 14
+_NARROWEST = 10  # cells that a meaning has beside its name, however narrow the screen
 
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -50,6 +54,19 @@ def matching(found: list[Section], wanted: str) -> Iterator[Section]:
             yield title, left
 
 
+def rows(found: Iterable[Section], width: int) -> Iterator[Spans]:
+    """Sections as the rows of a sheet: names in a column, what they mean beside it."""
+    for number, (title, entries) in enumerate(found):
+        if number:
+            yield ()
+        yield ((title, "title"),)
+        for name, meaning in entries:
+            indent = _KEY_WIDTH if name else 0
+            for line in wrap(meaning, max(width - indent, _NARROWEST)):
+                yield ((f"{name:<{indent}}", "bar"), (line, ""))
+                name = ""
+
+
 class HelpScreen(AnswersOnce, ModalScreen[None]):
     """About the view, its keys, the keys of everywhere, the terms. Typing searches."""
 
@@ -61,11 +78,11 @@ class HelpScreen(AnswersOnce, ModalScreen[None]):
         Binding("pagedown", "scroll(10)", "Page down", show=False, priority=True),
         Binding("pageup", "scroll(-10)", "Page up", show=False, priority=True),
     ]
-    _KEY_WIDTH = 12
 
     DEFAULT_CSS = """
-    HelpScreen #help-box { height: auto; max-height: 1fr; }
-    HelpScreen #help-search { border: none; height: 1; padding: 0; }
+    HelpScreen .dialog { height: 94%; }
+    HelpScreen #help-search { border: none; height: 1; padding: 0; margin-bottom: 1; }
+    HelpScreen Sheet { height: 1fr; }
     """
 
     def __init__(self, view: str, table: KeyTable, focused: Widget | None = None) -> None:
@@ -77,7 +94,7 @@ class HelpScreen(AnswersOnce, ModalScreen[None]):
         self._sections = sections(view, table, name)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog help", can_focus=False) as dialog:
+        with Vertical(classes="dialog help") as dialog:
             dialog.border_title = f"Help: {self._title}"
             dialog.border_subtitle = "type to search · ↑ ↓ PgUp PgDn scroll · esc closes"
             yield Input(
@@ -87,33 +104,26 @@ class HelpScreen(AnswersOnce, ModalScreen[None]):
                 max_length=80,
                 select_on_focus=False,
             )
-            yield Static(id="help-text")
+            yield Sheet(id="help-text")
 
     def on_mount(self) -> None:
+        self._sheet.can_focus = False  # what is typed is for the search
         self._show("")
 
     @on(Input.Changed)
     def _search(self, event: Input.Changed) -> None:
         self._show(event.value)
-        self._box.scroll_home(animate=False)
 
     @property
-    def _box(self) -> VerticalScroll:
-        return cast(VerticalScroll, self.query_one(".help"))
+    def _sheet(self) -> Sheet:
+        return self.query_one(Sheet)
 
     def _show(self, wanted: str) -> None:
-        text = Text()
-        for title, rows in matching(self._sections, wanted):
-            text.append(f"\n{title}\n", "bold underline")
-            for name, meaning in rows:
-                if name:
-                    text.append(f"  {name:<{self._KEY_WIDTH}}", "bold")
-                    text.append(f"{meaning}\n")
-                else:
-                    text.append(f"{meaning}\n")
-        if not text:
-            text.append(f"\nNothing here has “{clean(wanted, 40)}” in it.")
-        self.query_one("#help-text", Static).update(text)
+        found = list(matching(self._sections, wanted))
+        self._sheet.show(
+            lambda width: list(rows(found, width)),
+            message=f"Nothing here has “{clean(wanted, 40)}” in it.",
+        )
 
     def action_scroll(self, lines: int) -> None:
-        self._box.scroll_relative(y=lines, animate=False)
+        self._sheet.move(lines)

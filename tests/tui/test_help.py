@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual.widgets import Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.keys import KEYS, in_force
 from ddpm_tui.views.help import HelpScreen, sections
 from ddpm_tui.views.help_texts import ABOUT, WIDGETS
+from ddpm_tui.widgets.sheet import Sheet
 
 VIEWS = {"runs": "1", "train": "2", "sample": "3", "forward": "4"}
 
@@ -29,16 +29,16 @@ def test_every_view_is_explained_with_its_terms(view: str) -> None:
 
 async def test_typing_searches_and_escape_closes(tmp_path: Path) -> None:
     app = Workbench(tmp_path / "runs")
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(80, 200)) as pilot:  # high enough for all of it
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        text = app.screen.query_one("#help-text", Static)
-        assert "Go on with the run" in str(text.render())
+        text = app.screen.query_one(Sheet)
+        assert "Go on with the run" in text.text()
         await pilot.press(*"forward process")
-        assert "Go on with the run" not in str(text.render())
-        assert "how far the forward process has gone" in str(text.render())
+        assert "Go on with the run" not in text.text()
+        assert "how far the forward process has" in text.text()
         await pilot.press(*"qqq")
-        assert "Nothing here" in str(text.render())
+        assert "Nothing here" in text.text()
         assert isinstance(app.screen, HelpScreen), "letters search, they close nothing"
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
@@ -48,12 +48,14 @@ async def test_the_arrows_scroll(tmp_path: Path) -> None:
     app = Workbench(tmp_path / "runs")
     async with app.run_test(size=(60, 18)) as pilot:
         await pilot.press("question_mark")
-        box = app.screen.query_one(".help")
+        sheet = app.screen.query_one(Sheet)
         await pilot.press("down", "down")
-        assert box.scroll_y == 2
+        assert sheet.top == 2
         await pilot.press("pagedown")
         await pilot.press("up")
-        assert box.scroll_y == 11
+        assert sheet.top == 11
+        await pilot.press("e")
+        assert sheet.top == 0, "what is found begins at the top"
 
 
 @pytest.mark.parametrize("view", VIEWS)
