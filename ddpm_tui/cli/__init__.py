@@ -1,59 +1,16 @@
-"""The `ddpm-tui` command. Heavy imports stay inside the verbs: `--help`, `runs` and `export`
-start at once.
-"""
+"""The `ddpm-tui` command."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-import typer
-
-from ddpm_tui.cli import drawing, inspecting, keeping, listing, measuring, taking, training
-from ddpm_tui.cli.comparing import compare
-from ddpm_tui.cli.editing import edit_app
-from ddpm_tui.cli.keys import keys
-from ddpm_tui.cli.options import INTERRUPTED
-from ddpm_tui.cli.workbench import workbench
+from ddpm_tui.cli.opening import open_workbench
 from engine.allocator import keep_freed_memory
 from engine.errors import EngineError
 
-app = typer.Typer(
-    name="ddpm-tui",
-    help="Train, watch and steer denoising diffusion models (DDPM) in the terminal.\n\n"
-    "Without a command it opens the workbench. `ddpm-tui COMMAND --help` explains a command.",
-    no_args_is_help=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.callback(invoke_without_command=True)(workbench)
-for verb in (
-    training.train,
-    training.resume,
-    drawing.sample,
-    taking.take,
-    measuring.evaluate,
-    drawing.export,
-    listing.runs,
-    listing.show,
-    compare,
-    inspecting.inspect,
-    keeping.rename,
-    keeping.tag,
-    keeping.note,
-    keeping.archive,
-    keeping.delete,
-    keeping.restore,
-    keeping.trash,
-    drawing.forward,
-    training.config,
-    measuring.bench,
-    keys,
-):
-    app.command()(verb)
-app.add_typer(edit_app, name="edit")
-app.add_typer(listing.data_app, name="data")
+# The exit code of what Ctrl+C ended, as shells have it.
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -64,12 +21,15 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_freed_memory()
     try:
-        code = app(standalone_mode=False)
+        code: object = None
+        if sys.argv[1:]:
+            code = _verb()
+        else:
+            # The parser would be a fifth of the wait for the first screen.
+            open_workbench()
     except EngineError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
@@ -77,16 +37,27 @@ def main() -> None:
         # `ddpm-tui runs | head`: the reader has gone. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _verb() -> object:
+    import typer
+
+    from ddpm_tui.cli.verbs import app
+
+    try:
+        return app(standalone_mode=False)
+    except typer.Abort:
+        return INTERRUPTED
     except typer.TyperException as error:
         message = error.format_message().rstrip(".")
         _complain(
             f"{message}{'' if message.endswith('?') else '.'} See `{_command(error)} --help`."
         )
-        sys.exit(error.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
 
 
-def _command(error: typer.TyperException) -> str:
+def _command(error: Exception) -> str:
     """The command that a wrong usage was of, as far as it was understood."""
     context = getattr(error, "ctx", None)
     return context.command_path if context else "ddpm-tui"

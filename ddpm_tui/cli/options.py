@@ -16,9 +16,6 @@ from engine.errors import ConfigError
 if TYPE_CHECKING:
     from engine.runs.folder import Run
 
-# The exit code of what Ctrl+C ended, as shells have it.
-INTERRUPTED = 130
-
 RunName = Annotated[
     str, typer.Argument(help="Name of a run, as `ddpm-tui runs` lists it.", metavar="RUN")
 ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm_tui.choices import BetaSchedule, Color, LrSchedule, Precision, Prediction
+from ddpm_tui.cli import INTERRUPTED
+from ddpm_tui.cli.opening import open_workbench, require_terminal
 from ddpm_tui.cli.options import (
-    INTERRUPTED,
     ColorOption,
     DataDir,
     Device,
@@ -22,7 +23,6 @@ from ddpm_tui.cli.options import (
     open_named,
     resolve_runs_dir,
 )
-from ddpm_tui.cli.workbench import open_workbench, require_terminal
 from engine.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:

@@ -1,16 +1,14 @@
-"""Opening the workbench: the command without a verb, and `--tui`."""
+"""The command without a verb, and the options that stand before one."""
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ddpm_tui.choices import Color
+from ddpm_tui.cli.opening import open_workbench
 from ddpm_tui.cli.options import (
     ColorOption,
     DataDir,
@@ -20,7 +18,6 @@ from ddpm_tui.cli.options import (
     only_given,
     resolve_runs_dir,
 )
-from engine.errors import EngineError
 
 
 def workbench(
@@ -85,40 +82,3 @@ def _defaults(command: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The defaults of a command's options, and of its own commands' in turn."""
     own = {name: _defaults(verb, given) for name, verb in getattr(command, "commands", {}).items()}
     return {**given, **own}
-
-
-def require_terminal() -> None:
-    # Textual writes to standard error, so all three have to be the terminal.
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        raise EngineError(
-            "The workbench needs a terminal, and this is none",
-            "For scripts there are commands: ddpm-tui --help lists them.",
-        )
-
-
-def open_workbench(
-    runs_dir: Path,
-    data_dir: Path | None,
-    color: Color,
-    *,
-    device: str = "auto",
-    train: str | None = None,
-    link_budget: float | None = None,
-) -> None:
-    require_terminal()
-    from ddpm_tui import color as colors
-
-    colors.apply(colors.detect(os.environ, color.value), os.environ)
-    from ddpm_tui import preferences
-
-    own = preferences.load()
-    if link_budget is not None:
-        own = replace(own, link_budget=link_budget)
-    from ddpm_tui.app import Workbench
-    from ddpm_tui.terminal import kitty
-    from ddpm_tui.terminal.hangup import watched
-
-    app = Workbench(runs_dir, data_dir=data_dir, device=device, train=train, preferences=own)
-    kitty.listen()
-    with watched(app.leave_terminal, app.save_training):
-        app.run()

@@ -18,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from ddpm_tui.app import Workbench
-from ddpm_tui.cli import app as cli
+from ddpm_tui.cli.verbs import app as cli
 from ddpm_tui.views.sample import SampleView
 from ddpm_tui.views.sample.readout import Readout
 from ddpm_tui.views.sample.recording import Recording

@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from typer.testing import CliRunner
 
 from ddpm_tui.app import Workbench
-from ddpm_tui.cli import app as cli
+from ddpm_tui.cli.verbs import app as cli
 from ddpm_tui.views.sample import SampleView
 from ddpm_tui.views.sample.forms import Question
 from ddpm_tui.views.sample.painter import MaskPainter

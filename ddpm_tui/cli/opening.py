@@ -1,0 +1,55 @@
+"""Opening the workbench. Without typer: who gives no arguments does not wait for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from ddpm_tui.choices import Color
+from engine.errors import EngineError
+from engine.runs.folder import default_runs_dir
+
+
+def require_terminal() -> None:
+    # Textual writes to standard error, so all three have to be the terminal.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise EngineError(
+            "The workbench needs a terminal, and this is none",
+            "For scripts there are commands: ddpm-tui --help lists them.",
+        )
+
+
+def open_workbench(
+    runs_dir: Path | None = None,
+    data_dir: Path | None = None,
+    color: Color = Color.auto,
+    *,
+    device: str = "auto",
+    train: str | None = None,
+    link_budget: float | None = None,
+) -> None:
+    require_terminal()
+    from ddpm_tui import color as colors
+
+    colors.apply(colors.detect(os.environ, color.value), os.environ)
+    from ddpm_tui import preferences
+
+    own = preferences.load()
+    if link_budget is not None:
+        own = replace(own, link_budget=link_budget)
+    from ddpm_tui.app import Workbench
+    from ddpm_tui.terminal import kitty
+    from ddpm_tui.terminal.hangup import watched
+
+    app = Workbench(
+        runs_dir or default_runs_dir(),
+        data_dir=data_dir,
+        device=device,
+        train=train,
+        preferences=own,
+    )
+    kitty.listen()
+    with watched(app.leave_terminal, app.save_training):
+        app.run()
