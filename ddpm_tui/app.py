@@ -28,7 +28,6 @@ from engine.telemetry import Telemetry, TelemetrySampler
 if TYPE_CHECKING:
     from ddpm_tui.views.train import TrainView
 
-_FIRST_PAINT = 0.2  # seconds after the start, by which it is there
 _TELEMETRY_INTERVAL = 1.0
 _STOP_TIMEOUT = 60.0
 
@@ -91,10 +90,8 @@ class Workbench(Shell):
     def on_mount(self) -> None:
         self.choose_theme()
         self.switch_mode("train" if self._train_at_start else "runs")
-        self._load_torch()
+        self.screen.call_after_refresh(self._load_behind)
         self.set_interval(_TELEMETRY_INTERVAL, self._tell_link)
-        if self._reads_devices:
-            self._read_telemetry()
         if self._train_at_start:
             self.start_training(open_run(self.runs_dir, self._train_at_start))
 
