@@ -23,6 +23,7 @@ from ddpm_tui.views.train import Facts, TrainView
 from ddpm_tui.widgets.chart import LineChart
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.pixels import PixelGrid
+from ddpm_tui.widgets.sheet import Sheet
 from engine.runs.folder import Run
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -228,11 +229,11 @@ async def test_quitting_with_nothing_going_on_does_not_ask(tmp_path: Path) -> No
 @pytest.mark.parametrize("view", ["runs", "train", "sample", "forward"])
 async def test_help_lists_every_key_of_the_view(tmp_path: Path, view: str) -> None:
     app = Workbench(tmp_path / "runs")
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 200)) as pilot:  # high enough for all of it
         await pilot.press({"runs": "1", "train": "2", "sample": "3", "forward": "4"}[view])
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
-        text = str(app.screen.query_one(Static).render())
+        text = app.screen.query_one(Sheet).text()
         for key in KEYS:
             if key.view in (view, "app"):
                 assert key.help in text
