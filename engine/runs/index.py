@@ -1,8 +1,11 @@
 """The rows of a listing, read again only where a folder changed.
 
 Ten thousand folders are thirty thousand files to read, and a fraction of a second to ask for their
-stamps. So the rows are kept beside the runs, in `.index.json`, with the stamps that they were read
+stamps. So the rows are kept beside the runs, in `.index.jsonl`, with the stamps that they were read
 at; whatever does not match, or cannot be read, is read from the folders as if it were not there.
+
+A line is a run, and is parsed when its row is wanted: the newest are there before the index is
+read through.
 """
 
 from __future__ import annotations
@@ -20,13 +23,13 @@ from engine.runs import io
 from engine.runs.folder import Run
 from engine.runs.summary import summary, wrong_value
 
-INDEX = ".index.json"
+INDEX = ".index.jsonl"
 
 # What a row is made of. A folder with the first is a run.
-_FILES = ("run.json", "status.json", "config.toml")
+_FIRST, *_OTHERS = ("run.json", "status.json", "config.toml")
 # Whether its trainer is alive is decided by a lock, which no file tells.
 _LIVE = ("running", "paused")
-_VERSION = 1
+_VERSION = "ddpm-tui index 1"
 # So many rows are read in less than a tenth of a second; fewer are not worth a write.
 _WORTH_KEEPING = 200
 
@@ -48,8 +51,9 @@ class RunIndex:
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
         self.unread = 0
-        self._known: dict[str, tuple[_Stamp, _Row]] | None = None
-        self._unkept: set[str] = set()
+        self._known: dict[str, tuple[_Stamp, _Row]] = {}
+        self._kept: dict[str, str] | None = None  # the lines of the index that nobody asked for yet
+        self._new: set[str] = set()  # runs whose rows the index does not have as they are
         self._rows: list[_Row] = []
 
     def rows(self, seconds: float = math.inf) -> list[_Row]:
@@ -62,19 +66,17 @@ class RunIndex:
         Raises:
             RunError: the folder cannot be read.
         """
-        if self._known is None:
-            self._known = _read_index(self.runs_dir)
         until = time.monotonic() + seconds
+        if self._kept is None:
+            self._kept = _read_index(self.runs_dir)
         found: dict[str, tuple[_Stamp, _Row]] = {}
         self.unread = 0
-        for name, stamp in _stamped(self.runs_dir):
+        for name, first in _newest_first(self.runs_dir):
             known = self._known.get(name)
-            if known is None or known[0] != stamp or _has_died(known[1]):
-                if time.monotonic() < until or not found:
-                    known = stamp, summary(Run(self.runs_dir / name))
-                    self._unkept.add(name)
-                else:
-                    self.unread += 1
+            if time.monotonic() < until or not found:
+                known = self._verified(name, first, known)
+            else:
+                self.unread += 1
             if known is not None:
                 found[name] = known
         rows = [row for _, row in found.values()]
@@ -83,31 +85,58 @@ class RunIndex:
             new is not old for new, old in zip(rows, self._rows, strict=True)
         ):
             self._rows = rows
-        if len(self._unkept) >= _WORTH_KEEPING and not self.unread:
+        if len(self._new) >= _WORTH_KEEPING and not self.unread:
             self._keep(found)
         return self._rows
 
+    def _verified(
+        self, name: str, first: list[int], known: tuple[_Stamp, _Row] | None
+    ) -> tuple[_Stamp, _Row]:
+        """The row of a run as its files are now."""
+        stamp = [first, *(_stamp(f"{self.runs_dir}/{name}/{file}") for file in _OTHERS)]
+        known = known or self._from_index(name)
+        if known is None or known[0] != stamp or _has_died(known[1]):
+            known = stamp, summary(Run(self.runs_dir / name))
+            self._new.add(name)
+        return known
+
+    def _from_index(self, name: str) -> tuple[_Stamp, _Row] | None:
+        assert self._kept is not None
+        line = self._kept.pop(json.dumps(name), None)
+        if line is None:
+            return None
+        try:
+            stamp, row = json.loads(line)
+            wrong = wrong_value(row)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            return None
+        return None if wrong else (stamp, {**row, "name": name, "path": str(self.runs_dir / name)})
+
     def _keep(self, found: dict[str, tuple[_Stamp, _Row]]) -> None:
-        self._unkept.clear()
-        rows = {
-            name: [stamp, {key: value for key, value in row.items() if key != "path"}]
-            for name, (stamp, row) in found.items()
-        }
-        text = json.dumps({"version": _VERSION, "rows": rows}, separators=(",", ":"))
+        self._new.clear()
+        lines = [_VERSION]
+        for name, (stamp, row) in found.items():
+            values = {key: value for key, value in row.items() if key != "path"}
+            # JSON has no tab in it but as \t.
+            line = json.dumps([stamp, values], separators=(",", ":"))
+            lines.append(f"{json.dumps(name)}\t{line}")
         # Somebody else's runs can be listed all the same.
         with suppress(RunError):
-            io.write_atomic(self.runs_dir / INDEX, text.encode(), durable=False)
+            data = "\n".join(lines).encode()
+            io.write_atomic(self.runs_dir / INDEX, data, durable=False)
 
 
-def _stamped(runs_dir: Path) -> list[tuple[str, _Stamp]]:
-    """Every run with its stamp, newest first."""
+def _newest_first(runs_dir: Path) -> list[tuple[str, list[int]]]:
+    """Every run, with the stamp of its first file."""
     found = []
     for name in _names(runs_dir):
-        created, stamp = _stamp(f"{runs_dir}/{name}/")
-        if created is not None:
-            found.append((created, name, stamp))
+        try:
+            first = os.stat(f"{runs_dir}/{name}/{_FIRST}")  # noqa: PTH116 - twice as fast
+        except OSError:
+            continue
+        found.append((first.st_mtime_ns, name, _stamp_of(first)))
     found.sort(key=lambda item: item[0], reverse=True)
-    return [(name, stamp) for _, name, stamp in found]
+    return [(name, first) for _, name, first in found]
 
 
 def _names(runs_dir: Path) -> list[str]:
@@ -122,22 +151,15 @@ def _names(runs_dir: Path) -> list[str]:
         ) from error
 
 
-def _stamp(folder: str) -> tuple[int | None, _Stamp]:
-    """When the run was created, None where there is no run; and the stamp of its row."""
-    created: int | None = None
-    stamp: _Stamp = []
-    for file in _FILES:
-        try:
-            found = os.stat(folder + file)  # noqa: PTH116 - twice as fast, thirty thousand times
-        except OSError:
-            if created is None:
-                return None, []
-            stamp.append(None)
-            continue
-        if created is None:
-            created = found.st_mtime_ns
-        stamp.append([found.st_ctime_ns, found.st_ino, found.st_size])
-    return created, stamp
+def _stamp(path: str) -> list[int] | None:
+    try:
+        return _stamp_of(os.stat(path))  # noqa: PTH116 - twice as fast, twenty thousand times
+    except OSError:
+        return None
+
+
+def _stamp_of(found: os.stat_result) -> list[int]:
+    return [found.st_ctime_ns, found.st_ino, found.st_size]
 
 
 def _has_died(row: _Row) -> bool:
@@ -145,17 +167,14 @@ def _has_died(row: _Row) -> bool:
     return row["state"] in _LIVE and not Run(Path(row["path"])).is_locked()
 
 
-def _read_index(runs_dir: Path) -> dict[str, tuple[_Stamp, _Row]]:
-    """The rows that were kept; none where the index is missing, damaged or of another version."""
+def _read_index(runs_dir: Path) -> dict[str, str]:
+    """The lines that were kept, by the name of the run in JSON; none where there is no index, or
+    one of another version.
+    """
     try:
-        values = io.read_json(runs_dir / INDEX)
-        if values["version"] != _VERSION:
-            return {}
-        known = {}
-        for name, (stamp, row) in values["rows"].items():
-            if wrong_value(row):
-                return {}
-            known[name] = stamp, {**row, "name": name, "path": str(runs_dir / name)}
-    except (RunError, KeyError, TypeError, ValueError, AttributeError):
+        version, *lines = (runs_dir / INDEX).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError):
         return {}
-    return known
+    if version != _VERSION:
+        return {}
+    return {name: line for name, _, line in (line.partition("\t") for line in lines)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_only_the_first_listing_opens_the_files_of_the_runs(tmp_path: Path, coun
     again = RunIndex(runs)
     with opened_files() as opened:
         rows = again.rows()
-    assert opened == [str(runs / ".index.json")]
+    assert opened == [str(runs / ".index.jsonl")]
     assert rows == first
     assert [row["name"] for row in rows[:2]] == [f"run{count}", f"run{count - 1}"]
     with opened_files() as opened:
@@ -136,7 +137,7 @@ def test_a_listing_without_time_has_the_newest_and_goes_on_where_it_was(tmp_path
 def test_what_happened_while_nobody_looked_is_seen(tmp_path: Path) -> None:
     runs = make_runs(tmp_path / "runs", 250)
     RunIndex(runs).rows()
-    assert (runs / ".index.json").is_file()
+    assert (runs / ".index.jsonl").is_file()
     (runs / "run7" / "status.json").write_text('{"state": "failed", "reason": "so"}')
     shutil.rmtree(runs / "run8")
     make_run(runs, "new", 999)
@@ -146,34 +147,46 @@ def test_what_happened_while_nobody_looked_is_seen(tmp_path: Path) -> None:
     assert RunIndex(moved).rows() == fresh(moved), "also which folder they are in"
 
 
+FIRST_LINE = "ddpm-tui index 1"
 INDEX_DAMAGES = {
-    "empty": "",
-    "cut": '{"version": 1, "rows": {"run1": [[',
-    "a list": "[]",
-    "nothing": '{"version": 1}',
-    "another version": '{"version": 2, "rows": {}}',
-    "rows of another kind": '{"version": 1, "rows": [1, 2]}',
-    "no row": '{"version": 1, "rows": {"run1": [[], 7]}}',
-    "half a row": '{"version": 1, "rows": {"run1": [[], {"name": "run1", "state": "x"}]}}',
-    "deep": "[" * 100_000,
+    "empty": b"",
+    "no lines": FIRST_LINE.encode(),
+    "cut": f'{FIRST_LINE}\n"run1"\t[[[1,2,3]'.encode(),
+    "not text": b"\xff\xfe",
+    "another version": b'ddpm-tui index 2\n"run1"\t[[],{}]',
+    "no row": f'{FIRST_LINE}\n"run1"\t[[],7]'.encode(),
+    "no pair": f'{FIRST_LINE}\n"run1"\t[1,2,3]\n"run2"\t{{}}\n"run3"\t5'.encode(),
+    "half a row": f'{FIRST_LINE}\n"run1"\t[[],{{"name":"run1","state":"x"}}]'.encode(),
+    "deep": f'{FIRST_LINE}\n"run1"\t{"[" * 100_000}'.encode(),
 }
 
 
 @pytest.mark.parametrize("damage", INDEX_DAMAGES)
 def test_a_damaged_index_is_as_good_as_none(tmp_path: Path, damage: str) -> None:
     runs = make_runs(tmp_path / "runs", 3)
-    (runs / ".index.json").write_text(INDEX_DAMAGES[damage])
+    (runs / ".index.jsonl").write_bytes(INDEX_DAMAGES[damage])
     assert RunIndex(runs).rows() == fresh(runs)
 
 
 def test_a_row_whose_values_are_of_another_type_is_not_taken_from_the_index(tmp_path: Path) -> None:
     runs = make_runs(tmp_path / "runs", 250)
     RunIndex(runs).rows()
-    index = runs / ".index.json"
-    values = json.loads(index.read_text())
-    values["rows"]["run1"][1]["step"] = "\x1b[2J"
-    index.write_text(json.dumps(values))
+    index = runs / ".index.jsonl"
+    kept = index.read_text()
+    assert '"step":' in kept
+    index.write_text(re.sub(r'"step":\d+', r'"step":"\\u001b[2J"', kept))
     assert RunIndex(runs).rows() == fresh(runs)
+
+
+def test_the_newest_are_there_before_the_index_is_read_through(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path / "runs", 250)
+    RunIndex(runs).rows()
+    listing = RunIndex(runs)
+    with opened_files() as opened:
+        (newest,) = listing.rows(0)
+    assert opened == [str(runs / ".index.jsonl")]
+    assert newest == fresh(runs)[0]
+    assert listing.unread == 249
 
 
 def test_runs_that_one_may_not_write_to_are_listed(tmp_path: Path, monkeypatch) -> None:
@@ -184,12 +197,12 @@ def test_runs_that_one_may_not_write_to_are_listed(tmp_path: Path, monkeypatch) 
 
     monkeypatch.setattr(io, "write_atomic", refuse)
     assert len(RunIndex(runs).rows()) == 250
-    assert not (runs / ".index.json").exists()
+    assert not (runs / ".index.jsonl").exists()
 
 
 def test_a_few_runs_are_not_worth_an_index(runs: Path) -> None:
     RunIndex(runs).rows()
-    assert not (runs / ".index.json").exists()
+    assert not (runs / ".index.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ _BREATH = 0.1
 # Of the time, at most this share goes into listing: it is taken from a training.
 _SHARE = 0.1
 # Seconds of reading folders until there is something to see, and until there is more.
-_FIRST_SLICE, _SLICE = 0.4, 2.0
+_FIRST_SLICE, _SLICE = 0.2, 2.0
 # What can be undone; each of ten thousand runs has its own part in it.
 _UNDOS = 50
 
