@@ -1,10 +1,16 @@
-"""Options of the tests; no test reads or writes the settings of the person who runs it."""
+"""What all tests share: their options, one thread each, no settings of the person who runs them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# xdist gives every core a process already, and PyTorch's threads spin while they wait for a core
+# that another process has. Set before anything loads PyTorch, and inherited by the processes that
+# tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -16,11 +15,6 @@ from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.widgets.choice import Choice
 from engine.runs.folder import Run
 from tests.tui.test_workbench import fill_small_run, until
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def row(app: Workbench, id: str) -> FormRow:
