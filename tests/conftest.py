@@ -1,10 +1,19 @@
-"""Options of the tests; no test reads or writes the settings of the person who runs it."""
+"""What all tests share: their options, one thread each, no settings of the person who runs them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Iterator
+from itertools import count
 
 import pytest
+
+# xdist gives every core a process already, and PyTorch's threads spin while they wait for a core
+# that another process has. Set before anything loads PyTorch, and inherited by the processes that
+# tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+_TESTS = count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -15,7 +24,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _few_held_out_images() -> Iterator[None]:
+    """A checkpoint's loss is of 32 images; of 512 it took longer than the steps before it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.train._EVAL_IMAGES", 32)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A file that is not there is read as no settings; what a test keeps goes with its folder.
-    monkeypatch.setenv("DDPM_TUI_CONFIG", str(tmp_path / "settings" / "config.toml"))
+def _no_settings_of_ones_own(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file that is not there is read as no settings. A folder is made where a test keeps some;
+    # `tmp_path` would make one for each of thousands of tests.
+    own = tmp_path_factory.getbasetemp() / "settings" / str(next(_TESTS))
+    monkeypatch.setenv("DDPM_TUI_CONFIG", str(own / "config.toml"))

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
-Cli = Callable[..., subprocess.CompletedProcess[str]]
+from tests.cli.started import run_started
+
+Cli = Callable[..., CompletedProcess[str]]
 
 
-def run_cli(
-    *args: str, cwd: Path, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run_cli(*args: str, cwd: Path, env: dict[str, str] | None = None) -> CompletedProcess[str]:
     """`ddpm-tui ARGS` as a user's shell starts it, with nothing on standard input."""
-    return subprocess.run(
-        [sys.executable, "-m", "ddpm_tui", *args],
-        cwd=cwd,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "XDG_CACHE_HOME": str(cwd / "cache"),
-            **(env or {}),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    own = {**os.environ, "XDG_CACHE_HOME": str(cwd / "cache"), **(env or {})}
+    return run_started(*args, cwd=cwd, env=own)
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """`ddpm-tui` in an empty folder of its own."""
 
-    def call(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def call(*args: str, env: dict[str, str] | None = None) -> CompletedProcess[str]:
         return run_cli(*args, cwd=tmp_path, env=env)
 
     return call
@@ -51,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_cli(
         *("train", "--dataset", "fashion-mnist-10k", "--steps", "6", "--batch-size", "8"),
         *("--num-train-timesteps", "12", "--name", "tiny", "--unconditional"),
-        *("--set", "sampling.sampler=ddpm"),
+        *("--set", "sampling.sampler=ddpm", "--set", "model.block_out_channels=[16, 32]"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr

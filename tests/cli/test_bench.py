@@ -40,7 +40,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("engine.bench.ours.standard_configs", tiny_configs)
     monkeypatch.setattr("engine.bench.peak.SIZES", {"cpu": (64,)})
     monkeypatch.setattr("engine.bench.suite.PICTURES", 2)
-    monkeypatch.setattr("engine.train._EVAL_IMAGES", 32)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 

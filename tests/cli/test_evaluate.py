@@ -82,9 +82,12 @@ def test_the_figures_are_kept_in_the_run_folder(evaluated: tuple[Path, str, str]
 
 
 @pytest.mark.slow
-def test_json_is_what_is_kept(trained: Path, tmp_path: Path) -> None:
+def test_json_is_what_is_kept(
+    trained: Path, evaluated: tuple[Path, str, str], tmp_path: Path
+) -> None:
     shutil.copytree(trained, tmp_path / "runs")
-    done = run_cli("evaluate", "tiny", *QUICK, "--json", cwd=tmp_path)
+    described = {"XDG_CACHE_HOME": str(evaluated[0].parents[1] / "cache")}
+    done = run_cli("evaluate", "tiny", *QUICK, "--json", cwd=tmp_path, env=described)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     kept = _kept(tmp_path / "runs/tiny")

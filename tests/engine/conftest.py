@@ -1,4 +1,4 @@
-"""What the tests of the engine share: one thread each, a small config, the article's own text."""
+"""What the tests of the engine share: a small config, the article's own text."""
 
 from __future__ import annotations
 
@@ -47,12 +47,6 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 TinyConfig = Callable[..., RunConfig]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """xdist gives every core a process already."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -39,12 +39,6 @@ from engine.schedule import NoiseSchedule
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _few_held_out_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They cost more than the training here."""
-    monkeypatch.setattr("engine.train._EVAL_IMAGES", 32)
-
-
 @pytest.fixture(scope="module")
 def data() -> Dataset:
     return load("fashion-mnist-10k")

@@ -43,7 +43,6 @@ def process(code: str, *args: str | Path) -> Iterator[subprocess.Popen[str]]:
     started = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
         cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -427,8 +426,6 @@ def test_a_lock_of_another_process_binds_here(run: Run) -> None:
 TRAIN = """
 import sys
 from pathlib import Path
-import torch
-torch.set_num_threads(1)
 from engine.runs.folder import Run
 from engine.train import Trainer
 for event in Trainer(Run(Path(sys.argv[1])), device="cpu"):

@@ -66,7 +66,7 @@ class Case:
     def schedule(self) -> NoiseSchedule:
         return NoiseSchedule.create(self.beta_schedule, TOTAL, rescale_betas_zero_snr=self.zero_snr)
 
-    @property
+    @cached_property
     def timesteps(self) -> list[int]:
         return inference_timesteps(TOTAL, self.num, self.spacing)
 

@@ -48,7 +48,9 @@ VISITED = [49, 44, 39, 34, 29, 24, 19, 14, 9, 4]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_config) -> TrainedModel:
     """A run whose network knows classes; in so few steps it would hardly tell them apart."""
-    config = tiny_config(training={"steps": 10, "lr": 1e-2}, model={"class_conditional": True})
+    config = tiny_config(
+        training={"steps": 10, "lr": 1e-2}, model={"class_conditional": True, "patch_size": 2}
+    )
     run = create_run(tmp_path_factory.mktemp("takes") / "runs", config, name="tiny")
     list(Trainer(run, device="cpu"))
     model = load_trained(run, which="last", device="cpu")

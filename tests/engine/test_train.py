@@ -32,12 +32,6 @@ from engine.runs.previews import Previews, list_previews
 from engine.train import Trainer, ema_decay, learning_rate
 
 
-@pytest.fixture(autouse=True)
-def _few_held_out_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They cost more than the training here."""
-    monkeypatch.setattr("engine.train._EVAL_IMAGES", 32)
-
-
 @pytest.fixture
 def new_run(tmp_path: Path, tiny_config):
     """A new run with the tiny config; tables given as arguments are merged in."""

@@ -28,11 +28,6 @@ from engine.train import Trainer, learning_rate
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _few_held_out_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.train._EVAL_IMAGES", 32)
-
-
 @pytest.fixture
 def new_run(tmp_path: Path, tiny_config):
     def create(**overrides: object) -> Run:

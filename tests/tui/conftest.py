@@ -10,6 +10,13 @@ import pytest
 
 from engine.config import make_config
 from engine.runs.folder import create_run
+from tests.tui.idle import wait_for_idle
+
+
+@pytest.fixture(autouse=True)
+def _no_wait_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("app", "pilot"):
+        monkeypatch.setattr(f"textual.{module}.wait_for_idle", wait_for_idle)
 
 
 def train(runs: Path, name: str, **model: Any) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from textual.widgets import Static
 
 from ddpm_tui.app import Workbench
@@ -15,11 +14,6 @@ from ddpm_tui.views.train import TrainView
 from ddpm_tui.views.train.pictures import GridHistory
 from engine.config import make_config
 from tests.tui.test_workbench import until
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def test_the_first_model_is_the_default_one_with_early_pictures() -> None:

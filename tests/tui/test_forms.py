@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.screenshot.files import rows_of
+from ddpm_tui.views import new_run
 from ddpm_tui.views.form import MAX_LENGTH, FormRow, setting_field
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.widgets.choice import Choice
@@ -19,8 +19,9 @@ from tests.tui.test_workbench import fill_small_run, until
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+def short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run costs is measured for three seconds where somebody relies on it."""
+    monkeypatch.setattr(new_run, "_PROBE_SECONDS", 0.1)
 
 
 def row(app: Workbench, id: str) -> FormRow:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from textual.pilot import Pilot
 from textual.widgets import OptionList, Static
 
@@ -36,7 +35,6 @@ BUILT_IN = "fashion-mnist-10k"
 
 @pytest.fixture(autouse=True)
 def built_in_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     monkeypatch.setattr(stage, "default_dataset", lambda _: BUILT_IN)
     monkeypatch.chdir(tmp_path)
 

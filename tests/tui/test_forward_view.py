@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -32,7 +31,6 @@ LINEAR, COSINE, SIGMOID = PLAIN
 @pytest.fixture(autouse=True)
 def built_in_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The same images on every machine; files are written into a folder of one's own."""
-    torch.set_num_threads(1)
     monkeypatch.setattr(stage, "default_dataset", lambda _: BUILT_IN)
     monkeypatch.chdir(tmp_path)
 

@@ -33,7 +33,6 @@ NAMES = [page.name for page in PAGES]
 
 @pytest.fixture(autouse=True)
 def short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
     monkeypatch.setattr(inspect_view, "_PROBE_SECONDS", 0.1)
 
 

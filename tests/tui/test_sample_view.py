@@ -11,7 +11,6 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 from typer.main import get_command
@@ -32,11 +31,6 @@ from engine.images import read_png
 from engine.runs.folder import Run, create_run
 
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 async def until(condition: Callable[[], bool], pilot: Pilot[None], seconds: float = 60) -> None:

@@ -42,11 +42,6 @@ from tests.tui.test_sample_view import (
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def kept(app: Workbench) -> Recording:
     recording = trajectory(app)
     assert recording is not None

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -27,11 +26,6 @@ from ddpm_tui.widgets.sheet import Sheet
 from engine.runs.folder import Run
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 async def until(condition: Callable[[], bool], pilot: Pilot[None], seconds: float = 60) -> None:
