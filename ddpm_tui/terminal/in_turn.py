@@ -52,9 +52,12 @@ class InTurn(App[None]):
         self._turn += 1
         # Not in the task of the timer, which ends with the turn.
         self._turn_timer = self.set_timer(_PATIENCE, lambda: self.call_later(self._end_turn))
-        target, ended = self.focused or self.screen, TurnEnded(self._turn, self.screen)
+        target, screen = self.focused or self.screen, self.screen
         await self.take(event)
-        if not target.post_message(ended):
+        if self._screen_stack and self.screen is not screen:
+            # Done at once, and the widget may have gone with its screen.
+            target = screen = self.screen
+        if not target.post_message(TurnEnded(self._turn, screen)):
             await self._end_turn()
 
     async def take(self, event: events.Key | events.Paste) -> None:

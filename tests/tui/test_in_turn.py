@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from textual import events
 from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
+from ddpm_tui.terminal import in_turn
 from ddpm_tui.views.base import View
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.views.runs import RunsView
@@ -55,6 +57,19 @@ async def test_a_jump_takes_the_key_after_it_also_out_of_a_burst(tiny_runs: Path
         await pilot.pause(0.2)
         assert isinstance(app.screen, View)
         assert not app.screen.jumping
+
+
+async def test_a_key_that_closes_a_dialog_does_not_keep_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_turn, "_PATIENCE", 60.0)
+    app = Workbench(tmp_path / "runs", reads_devices=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        for opens in ("question_mark", "n"):
+            await pilot.press("1", opens)
+            assert app.current_mode == "runs"
+            burst(app, "escape", "2")
+            await until(lambda: app.current_mode == "train", pilot, 10)
 
 
 class Slow(Static, can_focus=True):

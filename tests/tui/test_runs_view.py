@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.screenshot.files import rows_of
-from ddpm_tui.views.runs import RunsView, view
+from ddpm_tui.views.runs import RunsView, choosing
 from ddpm_tui.views.runs.columns import fitting
 from ddpm_tui.views.runs.details import Details
 from ddpm_tui.views.runs.prompt import Prompt
@@ -91,7 +91,7 @@ async def test_of_many_runs_only_those_that_are_seen_are_made(
 ) -> None:
     make_run(tmp_path / "runs", "real")
     read: list[str] = []
-    monkeypatch.setattr(view, "tail_losses", lambda path: read.append(path.parent.name) or [])
+    monkeypatch.setattr(choosing, "tail_losses", lambda path: read.append(path.parent.name) or [])
     async with at(tmp_path / "runs") as hands:
         (row,) = hands.view.listing.rows
         many = [{**row, "name": f"run{i}", "updated": float(i)} for i in range(10_000)]
@@ -128,7 +128,7 @@ async def test_nothing_is_drawn_again_while_nothing_happens(runs: Path) -> None:
         render = hands.list.render_line
         hands.list.render_line = lambda y: drawn.append(y) or render(y)  # type: ignore[method-assign]
         for _ in range(3):
-            hands.view.on_runs_listed(view.RunsListed(list(hands.view.listing.rows), 0.0))
+            hands.view.on_runs_listed(choosing.RunsListed(list(hands.view.listing.rows), 0.0))
             await hands.pilot.pause()
         assert drawn == []
         await hands.press("down")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, work
@@ -13,18 +12,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from ddpm_tui import keys
 from ddpm_tui.comparing import sections
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.base import View
 from ddpm_tui.views.compare.colors import MOST
 from ddpm_tui.views.compare.curves import RunCurves
 from ddpm_tui.views.compare.feed import CompareFeed, Sides
 from ddpm_tui.views.compare.samples import SideBySide
 from ddpm_tui.views.compare.table import SideTable
+from ddpm_tui.views.panes import PanedView
 from ddpm_tui.worker import sparing_the_training
 from engine.compare.files import Row, write_comparison
 from engine.compare.standing import GONE, Comparison, facts
@@ -34,7 +32,6 @@ from engine.runs.folder import Run
 if TYPE_CHECKING:
     from engine.compare.drawing import Drawn
 
-_PANES = ("curves", "scores", "samples", "differences")
 # Below these, one pane at a time.
 _SMALL_WIDTH, _SMALL_HEIGHT = 70, 20
 # A frame of what is being drawn, at most so often.
@@ -55,7 +52,7 @@ class LaneNews(Message):
         self.ticket, self.index, self.news = ticket, index, news
 
 
-class CompareView(View):
+class CompareView(PanedView):
     """Runs beside one another.
 
     Args:
@@ -66,26 +63,15 @@ class CompareView(View):
     TAB = "runs"
     AUTO_FOCUS = "#curves"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("compare")]
+    PANES = ("curves", "scores", "samples", "differences")
     VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012
 
     DEFAULT_CSS = """
-    CompareView #panes { height: 1fr; }
-    CompareView .column { width: 1fr; }
-    CompareView .pane {
-        border-top: solid $foreground 25%;
-        border-title-color: $foreground 80%;
-        border-title-align: left;
-    }
-    CompareView .pane:focus { border-top: solid $primary; border-title-color: $primary; }
     CompareView #curves, CompareView #scores { height: 1fr; }
     CompareView #curves { padding-right: 1; }
     CompareView #samples { height: 2fr; }
     CompareView #differences { height: 1fr; }
     CompareView.-low #differences { display: none; }
-    CompareView.-full .pane { display: none !important; }
-    CompareView.-full .pane.-alone { display: block !important; height: 1fr !important; }
-    CompareView.-full .column { display: none; }
-    CompareView.-full .column.-alone { display: block; }
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -142,9 +128,9 @@ class CompareView(View):
         if small != self.has_class("-small"):
             self.set_class(small, "-small")
             if small:
-                self._show_alone(self.focused or self._curves)
+                self.show_alone(self.focused)
             else:
-                self._show_all()
+                self.show_all()
         self.call_after_refresh(self._show_tables)
 
     # --- What the folders say ------------------------------------------------------------------
@@ -348,32 +334,18 @@ class CompareView(View):
     def action_full(self) -> None:
         """One pane, or all of them again; where there is room for one only, the next."""
         if self.has_class("-small"):
-            panes = [self.query_one(f"#{name}") for name in _PANES[:3]]
+            panes = [self.query_one(f"#{name}") for name in self.PANES[:3]]
             alone = next((i for i, pane in enumerate(panes) if pane.has_class("-alone")), 0)
-            self._show_alone(panes[(alone + 1) % len(panes)])
-        elif self.has_class("-full"):
-            self._show_all()
+            self.show_alone(panes[(alone + 1) % len(panes)])
+        elif self.is_full:
+            self.show_all()
         else:
-            self._show_alone(self.focused or self._curves)
+            self.show_alone(self.focused)
 
     def action_back(self) -> None:
-        if self.has_class("-full") and not self.has_class("-small"):
-            self._show_all()
+        if self.is_full and not self.has_class("-small"):
+            self.show_all()
         elif self._curves.cursor is not None:
             self._curves.jump(to_end=True)
         else:
             self.app.pop_screen()
-
-    def _show_alone(self, pane: Widget) -> None:
-        """Give a pane the whole view."""
-        if pane.id not in _PANES:
-            pane = self._curves
-        for each in self.query(".pane, .column"):
-            each.set_class(each is pane or pane in each.walk_children(), "-alone")
-        self.add_class("-full")
-        self.call_after_refresh(partial(self.set_focus, pane))
-
-    def _show_all(self) -> None:
-        self.remove_class("-full")
-        for each in self.query(".pane, .column"):
-            each.remove_class("-alone")

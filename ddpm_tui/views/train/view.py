@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 from textual.widgets import Static
 
 from ddpm_tui import keys
 from ddpm_tui.feed import RunChanged, RunFeed, RunUnread, Snapshot
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.panes import PanedView
 from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.train.curves import CurveChart
 from ddpm_tui.views.train.facts import Facts
@@ -28,29 +27,20 @@ from engine.runs.metrics import TIMESTEP_BUCKETS
 from engine.telemetry import Telemetry
 
 NOTHING = "No run is open. n trains a new one, 1 lists the runs."
-_PANES = ("chart", "heat", "devices", "pictures", "log")
 # Enough columns for any screen; the strip takes what it has room for.
 _HEAT_COLUMNS = 200
 
 
-class TrainView(PictureView):
+class TrainView(PanedView, PictureView):
     """One run, live."""
 
     VIEW = "train"
     AUTO_FOCUS = "#chart"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("train")]
+    PANES = ("chart", "heat", "devices", "pictures", "log")
     VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-middle"), (34, "-high")]  # noqa: RUF012
 
     DEFAULT_CSS = """
-    TrainView #panes { height: 1fr; }
-    TrainView #left, TrainView #right { width: 1fr; }
-    TrainView .pane {
-        border-top: solid $foreground 25%;
-        border-title-color: $foreground 80%;
-        border-subtitle-color: $foreground 60%;
-        border-title-align: left;
-    }
-    TrainView .pane:focus { border-top: solid $primary; border-title-color: $primary; }
     TrainView #chart { height: 2fr; padding-right: 1; }
     TrainView #pictures { height: 1fr; padding-right: 1; }
     TrainView #heat { height: 1fr; max-height: 19; padding-right: 1; display: none; }
@@ -63,12 +53,6 @@ class TrainView(PictureView):
     TrainView.-empty #panes, TrainView.-empty Facts { display: none; }
     TrainView #nothing { display: none; padding: 2 4; }
     TrainView.-empty #nothing { display: block; }
-    TrainView.-full .pane { display: none !important; }
-    TrainView.-full .pane.-alone {
-        display: block !important; height: 1fr !important; max-height: 100% !important;
-    }
-    TrainView.-full .column { display: none; }
-    TrainView.-full .column.-alone { display: block; }
     """
 
     def __init__(self) -> None:
@@ -320,33 +304,19 @@ class TrainView(PictureView):
     # --- Keys: one pane alone ------------------------------------------------------------------
 
     def action_full(self) -> None:
-        if self.has_class("-full"):
-            self._show_all()
+        if self.is_full:
+            self.show_all()
         else:
-            self._show_alone(self.focused or self._chart)
+            self.show_alone(self.focused)
 
     def action_log(self) -> None:
         if self._log.has_class("-alone"):
-            self._show_all()
+            self.show_all()
         else:
-            self._show_alone(self._log)
+            self.show_alone(self._log)
 
     def action_back(self) -> None:
-        if self.has_class("-full"):
-            self._show_all()
+        if self.is_full:
+            self.show_all()
         else:
             self._chart.jump(to_end=True)
-
-    def _show_alone(self, pane: Widget) -> None:
-        """Give a pane the whole view."""
-        if pane.id not in _PANES:
-            pane = self._chart
-        for each in self.query(".pane, .column"):
-            each.set_class(each is pane or pane in each.walk_children(), "-alone")
-        self.add_class("-full")
-        self.call_after_refresh(partial(self.set_focus, pane))
-
-    def _show_all(self) -> None:
-        self.remove_class("-full")
-        for each in self.query(".pane, .column"):
-            each.remove_class("-alone")
