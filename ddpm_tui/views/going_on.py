@@ -1,7 +1,7 @@
 """Screens and the app go on after an exception in one of their handlers.
 
-Textual ends the message loop of whatever raised. A screen without its loop is stuck for ever, and
-with the app's the training in its worker thread would be lost.
+Textual ends the message loop of whatever raised, or does not begin it. A screen without its loop is
+stuck for ever, and with the app's the training in its worker thread would be lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 
 class GoingOn(MessagePump):
-    """Begins its message loop again as long as the app goes on."""
+    """Begins its message loop, and begins it again, as long as the app goes on."""
+
+    async def _pre_process(self) -> bool:
+        if await super()._pre_process():
+            return True
+        goes_on = cast("Workbench", self.app).goes_on
+        if goes_on:
+            self._go_on_half_made()
+        return goes_on
+
+    def _go_on_half_made(self) -> None:
+        """What to do with what raised while it was composed or mounted."""
 
     async def _process_messages_loop(self) -> None:
         while True:
@@ -29,7 +40,7 @@ class GoingOn(MessagePump):
 
 
 class AnswersOnce(GoingOn):
-    """A dialog that gives one answer.
+    """A dialog that gives one answer, and none where it could not be opened.
 
     A second enter may be on its way to it when the first one closes it. Textual would call back
     again, so that a run is made twice, and close the screen below.
@@ -38,6 +49,13 @@ class AnswersOnce(GoingOn):
     def dismiss(self, result: Any = None) -> AwaitComplete:
         screen = cast("Screen[Any]", self)
         return Screen.dismiss(screen, result) if screen.is_current else AwaitComplete()
+
+    def _go_on_half_made(self) -> None:
+        def close() -> None:
+            self.dismiss()
+
+        # The app may still wait for it to be there.
+        self.app.call_later(close)
 
 
 class Palette(AnswersOnce, CommandPalette):

@@ -182,6 +182,11 @@ class Terminal:
             self._screen.resize(rows, columns)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
+    def forget(self) -> None:
+        """Show nothing until the program paints it anew."""
+        with self._lock:
+            self._screen.erase_in_display(2)
+
     # --- Waiting -------------------------------------------------------------------------------
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
@@ -212,6 +217,16 @@ class Terminal:
         self.write(key.encode())
         return self.wait_until(seen, f"the effect of {key!r}", seconds) - pressed
 
+    def threads(self) -> str:
+        """What every thread of a program that hangs is doing; it ends the program."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE)
+        self._reader.join(1.0)
+        _, _, told = self.received.rpartition(b"Fatal Python error")
+        return told.decode(errors="replace").replace("\r", "")
+
     # --- What it takes -------------------------------------------------------------------------
 
     def load(self) -> Load:
@@ -228,7 +243,12 @@ def workbench(
 ) -> Iterator[Terminal]:
     """`ddpm-tui ARGUMENTS` in a folder; errors that nobody foresaw are logged below it."""
     command = (sys.executable, "-m", "ddpm_tui", *arguments)
-    own = {"XDG_STATE_HOME": str(folder / "state"), "OMP_NUM_THREADS": "1", **environment}
+    own = {
+        "XDG_STATE_HOME": str(folder / "state"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",  # see Terminal.threads
+        **environment,
+    }
     with program(command, folder, size=size, **own) as terminal:
         yield terminal
 

@@ -199,8 +199,12 @@ def play(folder: Path, seed: int, seconds: float, *arguments: str) -> Story:
         while time.monotonic() < end:
             with workbench(folder, *arguments, size=LOOK_SIZE, COLORTERM="truecolor") as terminal:
                 done.append(f"opened with {arguments}")
-                terminal.wait_until(lambda screen: "Runs" in screen, "the workbench")
-                story = _play(terminal, folder, doing, done, story, end)
+                try:
+                    terminal.wait_until(lambda screen: "Runs" in screen, "the workbench")
+                    story = _play(terminal, folder, doing, done, story, end)
+                except AssertionError as error:
+                    error.add_note(terminal.threads())
+                    raise
                 arguments = ()
     except AssertionError as error:
         error.add_note(f"seed {seed}, {story}")
@@ -236,9 +240,9 @@ def _play(
         try:
             slowest = max(story.slowest, answers(terminal))
         except (AssertionError, OSError):
+            look(terminal, folder)  # which may say why
             if terminal.process.poll() != 0:
                 raise
-            look(terminal, folder)
             return Story(count, story.left + 1, story.slowest)
         look(terminal, folder)
         story = Story(count, story.left, slowest)

@@ -71,7 +71,29 @@ def answer(terminal: Terminal) -> None:
     terminal.echo(ENTER, lambda screen: "esc back ─╯" not in screen)
 
 
-@pytest.mark.endurance
+def train(terminal: Terminal, name: str, **values: str) -> None:
+    """Fill in the form of a new run and wait until it is trained.
+
+    Args:
+        values: of more fields in the order of the form, with _ for a space.
+    """
+    terminal.press("n")
+    terminal.wait_for("Train a new run")
+    go_to(terminal, "data set")
+    choose(terminal, "fashion-mnist-10k")
+    go_to(terminal, "network")
+    choose(terminal, "dit")
+    go_to(terminal, "told the class")
+    choose(terminal, "yes")
+    for field, value in (*values.items(), ("other settings", _TINY), ("name", name)):
+        go_to(terminal, field.replace("_", " "))
+        terminal.write(value.encode())
+    terminal.wait_for("dit, told the class, on fashion-mnist-10k")
+    terminal.press(ENTER)
+    terminal.wait_for(f"{name} finished at step", 120)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_working_day(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "day"
@@ -80,21 +102,7 @@ def test_a_working_day(tmp_path: Path) -> None:
 
         # Train.
         wait_for("No runs yet")
-        press("n")
-        wait_for("Train a new run")
-        go_to(terminal, "data set")
-        choose(terminal, "fashion-mnist-10k")
-        go_to(terminal, "network")
-        choose(terminal, "dit")
-        go_to(terminal, "told the class")
-        choose(terminal, "yes")
-        for field, value in (("steps", "12"), ("batch size", "4"), ("timesteps T", "20"),
-                             ("other settings", _TINY), ("name", "day")):  # fmt: skip
-            go_to(terminal, field)
-            terminal.write(value.encode())
-        wait_for("dit, told the class, on fashion-mnist-10k")
-        press(ENTER)
-        wait_for("finished", 120)
+        train(terminal, "day", steps="12", batch_size="4", timesteps_T="20")
 
         # Look back through the grids.
         wait_for("samples · step 12")
@@ -150,7 +158,7 @@ def test_a_working_day(tmp_path: Path) -> None:
 
         # Compare in lockstep, save.
         press("d")
-        wait_for("the result, after", 120)
+        wait_for("the result, after 12 steps", 120)
         press("c")
         wait_for("Both lanes start from the same noise")
         press(RIGHT)
@@ -161,7 +169,9 @@ def test_a_working_day(tmp_path: Path) -> None:
         saved = wait_for_file(terminal, run, r"samples/[\w.-]+?\.png")
         beside = {path.name for path in saved.parent.glob(f"{saved.stem}*")}
         assert {path.rpartition(".")[2] for path in beside} >= {"png", "gif", "npz"}
-        assert all(name in told(terminal) for name in beside)
+        terminal.wait_until(
+            lambda _: all(name in told(terminal) for name in beside), f"{beside}", 10
+        )
 
         # Export, and a picture of the screen.
         press("1")
@@ -172,7 +182,37 @@ def test_a_working_day(tmp_path: Path) -> None:
         press("\x1b[24~")
         wait_for_file(terminal, tmp_path, r"screenshots/[\w-]+\.svg")
 
-        press(ESCAPE, "q")
+        # Another run, and the two beside one another.
+        train(terminal, "night", steps="4", batch_size="4", timesteps_T="20")
+        press("1")
+        wait_for("2 runs")
+        press("A")
+        wait_for("2 marked")
+        press("c")
+        wait_for("config differences")
+        press("d")
+        wait_for("drawn · seed 0")
+        both = re.compile(r"1 night · step \d+.*2 day · step \d+")
+        terminal.wait_until(lambda screen: both.search(screen) is not None, "pictures of both")
+        press("w")
+        compared = wait_for_file(terminal, tmp_path / "runs", r"comparisons/[\w-]+\.json")
+        assert compared.with_suffix(".png").exists()
+        press(ESCAPE)
+
+        # Out of the list, and back into it.
+        wait_for("2 marked")
+        press("A", "g")
+        wait_for("2 runs")
+        press("a")
+        wait_for("1 of 2 runs")
+        wait_for("1 archived")
+        assert json.loads((tmp_path / "runs" / "night" / "run.json").read_text())["archived"]
+        press("u")
+        wait_for("night: undone")
+        press("a")
+        wait_for("1 archived")
+
+        press("q")
         assert terminal.process.wait(60) == 0
     assert json.loads((run / "status.json").read_text())["state"] == "finished"
     assert b"Traceback" not in terminal.received

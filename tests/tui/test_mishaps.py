@@ -9,6 +9,8 @@ import pytest
 from ddpm_tui.app import Workbench
 from ddpm_tui.mishaps import Mishaps
 from ddpm_tui.views.base import View
+from ddpm_tui.views.forward import ForwardView
+from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.views.runs import RunsView
 
 
@@ -65,6 +67,39 @@ async def test_a_screen_whose_handler_raised_gets_its_next_message(
         await pilot.press("2")
         assert isinstance(app.screen, View)
         assert app.screen.VIEW == "train"
+
+
+async def test_a_dialog_that_cannot_be_opened_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(_form: NewRun) -> None:
+        raise KeyError("run1")
+
+    monkeypatch.setattr(NewRun, "on_mount", explode)
+    app = breaking(Workbench(tmp_path / "runs"), tmp_path)
+    async with app.run_test(notifications=True) as pilot:
+        await pilot.press("n")
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, RunsView)
+        assert ["run1" in note.message for note in app._notifications] == [True]
+        await pilot.press("2")
+        assert isinstance(app.screen, View)
+        assert app.screen.VIEW == "train", "keys are still answered"
+
+
+async def test_a_view_that_cannot_be_opened_is_left_by_the_keys_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(_view: ForwardView) -> None:
+        raise KeyError("run1")
+
+    monkeypatch.setattr(ForwardView, "on_mount", explode)
+    app = breaking(Workbench(tmp_path / "runs"), tmp_path)
+    async with app.run_test(notifications=True) as pilot:
+        await pilot.press("4")
+        await pilot.pause(0.2)
+        await pilot.press("1")
+        assert isinstance(app.screen, RunsView)
 
 
 async def test_in_a_test_an_exception_fails_the_test(

@@ -28,7 +28,7 @@ from ddpm_tui.widgets.timeline import Timeline
 from engine.config import SamplingConfig, make_config, override_sampling
 from engine.errors import ConfigError
 from engine.images import read_png
-from engine.runs.folder import Run, create_run
+from engine.runs.folder import Run, create_run, open_run
 
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
 
@@ -361,6 +361,27 @@ async def test_the_form_of_a_run_without_classes_asks_for_none(tiny_runs: Path) 
         assert isinstance(app.screen, SampleSettings)
         assert not any(widget.display for widget in app.screen.query(".asked"))
         assert app.screen.query_one("#range", Choice).display
+
+
+async def test_the_form_opens_on_a_run_without_a_checkpoint_beside_one_with(
+    tiny_runs: Path,
+) -> None:
+    create_run(tiny_runs, make_config(dataset_size=10_000), name="new", command=[])
+    app = Workbench(tiny_runs)
+    async with app.run_test() as pilot:
+        app.current_run = open_run(tiny_runs, "new")
+        await pilot.press("3")
+        await until(lambda: "new has no checkpoint" in message(app), pilot)
+        await pilot.press("o")
+        await pilot.pause()
+        form = app.screen
+        assert isinstance(form, SampleSettings)
+        assert form.query_one("#run", Choice).value == "new"
+        assert "new has no checkpoint yet" in text_of(app, "#problem")
+        await pilot.press("left")
+        assert form.query_one("#run", Choice).value == "tiny"
+        await pilot.press("enter")
+        await until(lambda: done(app), pilot)
 
 
 async def test_pictures_are_asked_for_by_name(class_runs: Path) -> None:

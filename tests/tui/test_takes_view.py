@@ -274,6 +274,24 @@ async def test_two_samplers_go_in_lockstep_from_the_same_noise(tiny_runs: Path) 
         await until(lambda: shown._images is not None and (shown._images == expected).all(), pilot)
 
 
+async def test_the_second_lane_is_called_the_result_when_it_is_one(tiny_runs: Path) -> None:
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn_to(pilot, 0)
+        before = kept(app)
+        await pilot.press("c")
+        app.screen.query_one("#sampler", Choice).value = "ddim"
+        await pilot.press("enter")
+        after = await turned(app, pilot, before)
+        await pilot.press("end")
+        beside = app.screen.query_one("#beside", PixelGrid)
+        assert "the result" in str(beside.border_title)
+        after._steps[1].pop()  # as before lane 1 has taken its last step
+        await pilot.press("left", "right")
+        assert "the result" in str(app.screen.query_one("#x_t", PixelGrid).border_title)
+        assert "the result" not in str(beside.border_title)
+
+
 async def test_while_paused_both_lanes_stand_at_the_same_level(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -115,7 +115,9 @@ class Looking(PictureView):
         else:
             pane.selected = self._chosen
             pane.offer(pixels, [str(number) for number in range(len(pixels))])
-        pane.entitle(self._title(recording, look, lane, index == recording.num_steps))
+        # Lane 1 is at its end last.
+        is_result = index == recording.num_steps and (not lane or recording.complete)
+        pane.entitle(self._title(recording, look, lane, is_result))
 
     def _title(self, recording: Recording, look: str, lane: int, is_result: bool) -> str:
         result = is_result and look == "x_t"

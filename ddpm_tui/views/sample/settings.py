@@ -215,7 +215,11 @@ class DrawSettings:
 
 
 class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
-    """Returns what to draw, or None."""
+    """Returns what to draw, or None.
+
+    Args:
+        runs: what else can be drawn from.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back"),
@@ -240,7 +244,8 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
     def __init__(self, settings: DrawSettings, runs: Sequence[Run], runs_dir: Path) -> None:
         super().__init__()
         self._settings, self._runs_dir = settings, runs_dir
-        self._runs = {run.name: run for run in runs} or {settings.run.name: settings.run}
+        # The run on the screen may have no checkpoint yet, and be none of those.
+        self._runs = {run.name: run for run in (*runs, settings.run)}
         self._offer: RunOffer | None = None
 
     def compose(self) -> ComposeResult:
