@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: the tests of screens and of processes wait for half of their time."""
+    return (os.cpu_count() or 1) + 2
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _few_held_out_images() -> Iterator[None]:
     """A checkpoint's loss is of 32 images; of 512 it took longer than the steps before it."""

@@ -48,6 +48,7 @@ def test_train_numbers_its_runs_and_prints_json_lines_on_request(cli: Cli) -> No
 def test_ctrl_c_saves_a_checkpoint_and_resume_goes_on_from_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ddpm_tui", "train", "--dataset", "fashion-mnist-10k"]
     command += ["--steps", "40", "--batch-size", "4", "--num-train-timesteps", "8", "--json"]
+    command += ["--set", "model.block_out_channels=[16, 32]", "--set", "training.preview_every=0"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as training:
         assert training.stdout is not None
         for line in training.stdout:

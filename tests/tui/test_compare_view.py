@@ -133,10 +133,10 @@ async def test_curves_differences_scores_and_pictures_are_on_one_screen(runs: li
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(app, runs, pilot)
         await until(lambda: brightness(app) == [100, 100], pilot)
+        for name in ("1 tiny", "2 other"):  # the same number and name in every pane
+            await until(lambda name=name: text(app).count(name) >= 4, pilot)
         screen = text(app)
         assert "samples · step 100" in screen
-        for name in ("1 tiny", "2 other"):
-            assert screen.count(name) >= 4, "the same number and name in every pane"
         line = next(row for row in screen.splitlines() if "data.batch_size" in row)
         assert line.split()[-2:] == ["8", "16"]
         assert "tiny is not evaluated: ddpm-tui evaluate tiny" in screen
