@@ -258,7 +258,8 @@ async def test_the_tree_opens_sorts_and_keeps_its_sums(tiny_runs: Path) -> None:
         assert study is not None
         anatomy = dissect(study.subject.config, (1, 28, 28), 10)
         assert f"{anatomy.whole.parameters:,} parameters" in about(app)
-        await until(lambda: view._measuring is None and "measured" in about(app), pilot)
+        await until(lambda: "ms an image, measured" in about(app), pilot)
+        await until(lambda: view._measuring is None, pilot)
         closed = sheet(app).count
         await pilot.press("j", "j", "enter")
         assert sheet(app).count == closed + 2, "two layers of the timestep's MLP"
@@ -404,7 +405,8 @@ async def test_pages_and_parts_are_clicked(tiny_runs: Path) -> None:
         x = next(x for x, index in bar._places() if PAGES[index].name == "network")
         await pilot.click(bar, offset=(x + 2, 0))
         assert view._page.name == "network"
-        await until(lambda: view._measuring is None and "measured" in about(app), pilot)
+        await until(lambda: "ms an image, measured" in about(app), pilot)
+        await until(lambda: view._measuring is None, pilot)
         closed = sheet(app).count
         await pilot.click(sheet(app), offset=(5, 3))
         assert sheet(app).cursor == 2

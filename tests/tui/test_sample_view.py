@@ -530,4 +530,8 @@ async def test_more_than_fits_in_memory_is_refused(
         await open_view(pilot)
         await pilot.press("d")
         await until(lambda: "Nothing was drawn" in message(app), pilot)
-        assert any("Choose fewer pictures" in n.message for n in app._notifications)
+
+        def told() -> bool:
+            return any("Choose fewer pictures" in note.message for note in app._notifications)
+
+        await until(told, pilot)
