@@ -61,8 +61,10 @@ def sparing_the_training(training: TrainingThread | None) -> Iterator[None]:
     """Inside, torch uses one core in this thread while a run is trained here, else all of them.
 
     Two threads that each keep all cores busy take turns at waiting for each other, and both are
-    slower than with fewer. Of torch's CPU threads each Python thread has its own number; the
-    training's stays as it is.
+    slower than with fewer. And a thread that has used several once keeps them: from then on OpenMP
+    counts more threads than cores, and lets all of them sleep at once where they used to spin for
+    a moment, which costs a training a quarter of its speed. Of torch's CPU threads each Python
+    thread has its own number; the training's stays as it is.
     """
     import torch
 

@@ -19,6 +19,8 @@ def main() -> None:
     # anything else wants a core (the workbench, a second job) that makes training several times
     # slower; a short spin costs a lone training about two per cent. Read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # With more threads than cores, as after sampling, spin a tenth of that instead of a hundredth.
+    os.environ.setdefault("OMP_WAIT_POLICY", "active")
     keep_freed_memory()
     try:
         code: object = None

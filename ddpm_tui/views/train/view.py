@@ -21,7 +21,7 @@ from ddpm_tui.views.train.log import LogPane
 from ddpm_tui.views.train.pictures import GridHistory
 from ddpm_tui.widgets.gauges import DevicePanel
 from ddpm_tui.widgets.heat import HeatStrip
-from ddpm_tui.worker import PreviewPicture, TrainingNews
+from ddpm_tui.worker import PreviewPicture, TrainingNews, sparing_the_training
 from engine.runs.folder import Run
 from engine.runs.metrics import TIMESTEP_BUCKETS
 from engine.telemetry import Telemetry
@@ -185,7 +185,9 @@ class TrainView(PanedView, PictureView):
             return
 
         def convert() -> None:
-            pixels = picture.pixels()  # waits for the device, on a thread of its own
+            # Waits for the device, on a thread of its own.
+            with sparing_the_training(self.workbench.training):
+                pixels = picture.pixels()
             self.app.call_from_thread(show, pixels)
 
         def show(pixels: object) -> None:
