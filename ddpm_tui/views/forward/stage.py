@@ -22,6 +22,7 @@ from ddpm_tui.views.forward.prober import Known, Network, Prober
 from ddpm_tui.views.forward.schedules import Named, Pair, Reading, describe
 from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.views.sample.performer import Models
+from ddpm_tui.worker import sparing_the_training
 from engine.config import RunConfig
 from engine.data import SOURCES, default_dataset
 from engine.errors import EngineError
@@ -122,7 +123,8 @@ class ForwardStage(PictureView):
             else:
                 name = default_dataset(data_dir) if config is None else config.data.dataset
             if loaded is None or loaded.dataset != name:
-                loaded = load_images(name, data_dir)
+                with sparing_the_training(self.workbench.training):
+                    loaded = load_images(name, data_dir)
         except EngineError as error:
             self.post_message(ImagesFailed(error, network))
             return
@@ -271,9 +273,10 @@ class ForwardStage(PictureView):
         worker = get_current_worker()
         if worker.is_cancelled:  # a later t waits already
             return
-        pictures = tuple(process.pixels(t) for process, t in wanted)
-        process, t = wanted[-1]
-        error = per_image_mse(process.at(t), process.x_start).numpy()
+        with sparing_the_training(self.workbench.training):
+            pictures = tuple(process.pixels(t) for process, t in wanted)
+            process, t = wanted[-1]
+            error = per_image_mse(process.at(t), process.x_start).numpy()
         if not worker.is_cancelled:
             self.post_message(ImagesNoised(number, pictures, error))
 
