@@ -342,17 +342,17 @@ async def test_more_columns_and_rows_than_fit_are_scrolled_to(runs: list[Run]) -
         table = app.screen.query_one("#scores", SideTable)
         table.focus()
         await pilot.pause()
-        assert "1 tiny" in text(app).splitlines()[13]
+        await until(lambda: "1 tiny" in text(app).splitlines()[13], pilot)
         await pilot.press(*["right"] * 9)
         await pilot.pause()
-        assert "4 other" in text(app)
+        await until(lambda: "4 other" in text(app), pilot)
         assert "4 of 4" in str(table.border_title)
         await pilot.press("end")
         await pilot.pause()
-        assert "evaluate other" in text(app), "the last note"
+        await until(lambda: "evaluate other" in text(app), pilot)  # the last note
         await pilot.press("home", *["left"] * 9)
         await pilot.pause()
-        assert "state" in text(app)
+        await until(lambda: "state" in text(app), pilot)
 
 
 @pytest.mark.parametrize("size", [(20, 5), (80, 24), (200, 60)])

@@ -133,7 +133,7 @@ async def test_ema_and_raw_weights_stand_side_by_side(run: Run) -> None:
         assert raw.total == 4
         await pilot.press("left_square_bracket")
         await until(lambda: raw.total == 0, pilot)
-        assert "none at this step" in text(app)
+        await until(lambda: "none at this step" in text(app), pilot)
 
 
 async def test_the_cursor_tells_values_and_gaps(run: Run) -> None:
@@ -184,7 +184,7 @@ async def test_the_chart_shows_every_figure_in_turn(run: Run) -> None:
             *("loss", "gradient norm", "learning rate", "images/s", "skipped steps"),
             "Fréchet distance",
         ]
-        assert "ddpm-tui evaluate" in text(app)
+        await until(lambda: "ddpm-tui evaluate" in text(app), pilot)
         await pilot.press("v")
         assert str(chart.border_title) == seen[0]
 
@@ -234,7 +234,7 @@ async def test_evaluations_are_marks_on_the_curve(run: Run) -> None:
         chart = app.screen.query_one(CurveChart)
         marks = {series.name: series for series in chart.series if series.marks}
         assert list(marks["scored"].x) == [300]
-        assert "Fréchet 5.5 (real 0.25)" in text(app)
+        await until(lambda: "Fréchet 5.5 (real 0.25)" in text(app), pilot)
 
 
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (120, 40), (200, 60)])
@@ -283,11 +283,11 @@ async def test_the_log_is_scrolled_by_keys(run: Run) -> None:
         await until(lambda: "line 499" in text(app), pilot)
         await pilot.press("pageup", "k")
         await pilot.pause()
+        await until(lambda: "line 478" in text(app), pilot)
         assert "line 479" not in text(app)
-        assert "line 478" in text(app)
         await pilot.press("pagedown", "j")
         await pilot.pause()
-        assert "line 499" in text(app)
+        await until(lambda: "line 499" in text(app), pilot)
 
 
 async def test_the_loss_by_timestep_is_a_strip_where_there_is_room(run: Run) -> None:
@@ -295,7 +295,7 @@ async def test_the_loss_by_timestep_is_a_strip_where_there_is_room(run: Run) -> 
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(app, run, pilot)
         assert app.screen.query_one(HeatStrip).is_on_screen
-        assert "loss by timestep" in text(app)
+        await until(lambda: "loss by timestep" in text(app), pilot)
 
 
 async def test_what_a_short_config_leaves_out_has_its_default(run: Run) -> None:
