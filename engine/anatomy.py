@@ -189,7 +189,7 @@ def _addresses(model: nn.Module) -> set[int]:
     }
 
 
-class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Flops(TorchDispatchMode):
     """Tells the floating-point operations of every product, in this thread."""
 
     def __init__(self, tell: Callable[[int], None]) -> None:

@@ -127,7 +127,7 @@ class Optimization:
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those that are there."""
         # torch does not annotate `backward`.
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()
 
     def update(self, loss: Tensor, lr: float) -> None:
         """A step of the weights along their gradients, unless these or the loss are not finite."""

@@ -63,9 +63,7 @@ def workbench(
         write_screenshot(folder, data_dir, device, color, screenshot, size, out, run, press)
         return
     if context.invoked_subcommand is None:
-        open_workbench(
-            resolve_runs_dir(runs_dir), data_dir, color, device=device, link_budget=link_budget
-        )
+        open_workbench(runs_dir, data_dir, color, device=device, link_budget=link_budget)
         return
     # What stands before a verb holds for it too, unless it says otherwise itself.
     given = {

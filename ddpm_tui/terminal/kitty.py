@@ -82,6 +82,7 @@ def listen() -> None:
     """Read the keys through `ReplyParser` in every app that is started from now on."""
     from textual.drivers import linux_driver
 
+    # The thread that reads makes its parser by this name; no method could be overridden.
     linux_driver.XTermParser = ReplyParser  # type: ignore[attr-defined]
 
 

@@ -77,7 +77,7 @@ def article_training(
             loss = diffusion.loss(network, x0, t, eta)
             optimizer.zero_grad()
             # torch does not annotate `backward`.
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             yield n, loss.item()
 

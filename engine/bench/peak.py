@@ -61,7 +61,7 @@ def count_flops(compute: Callable[[], Tensor]) -> int:
     # The fused attention of the CPU is unknown to the counter; its plain form is two products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         # torch does not annotate `backward`.
-        compute().backward()  # type: ignore[no-untyped-call]
+        compute().backward()
     return int(counter.get_total_flops())
 
 

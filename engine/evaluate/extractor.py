@@ -238,7 +238,7 @@ def train_classifier(
             loss = F.cross_entropy(logits.float(), dataset.labels[indices], label_smoothing=0.05)
             optimizer.zero_grad(set_to_none=True)
             # torch does not annotate `backward`.
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
             if on_step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from textual.app import ComposeResult
@@ -25,6 +25,9 @@ from ddpm_tui.worker import PreviewPicture, TrainingNews, sparing_the_training
 from engine.runs.folder import Run
 from engine.runs.metrics import TIMESTEP_BUCKETS
 from engine.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from engine.images import Pixels
 
 NOTHING = "No run is open. n trains a new one, 1 lists the runs."
 # Enough columns for any screen; the strip takes what it has room for.
@@ -190,12 +193,12 @@ class TrainView(PanedView, PictureView):
                 pixels = picture.pixels()
             self.app.call_from_thread(show, pixels)
 
-        def show(pixels: object) -> None:
+        def show(pixels: Pixels) -> None:
             at = (picture.step, picture.index)
             if run == self._run and self.is_mounted and at > self._frame:
                 self._frame = at
                 finished = picture.index + 1 >= picture.num_steps
-                self._pictures.show_frame(pixels, picture.step, picture.t, finished=finished)  # type: ignore[arg-type]
+                self._pictures.show_frame(pixels, picture.step, picture.t, finished=finished)
 
         self.run_worker(convert, thread=True, group="frame", exit_on_error=False)
 

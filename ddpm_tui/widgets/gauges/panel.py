@@ -86,7 +86,7 @@ class DevicePanel(Widget):
         if changed:  # without regions, refresh() would mean everything
             self.refresh(*(Region(0, y, size.width, 1) for y in changed))
 
-    def get_content_height(
+    def get_content_height(  # Textual gives all three by place
         self,
         container: Size,  # noqa: ARG002
         viewport: Size,  # noqa: ARG002
