@@ -84,15 +84,16 @@ class Workbench(Shell):
         self.current_run: Run | None = None
         self.training: TrainingThread | None = None
         self.torch_ready = False
+        self._loads_behind = False
         self._train_at_start = train
         self._reads_devices = reads_devices
 
     def on_mount(self) -> None:
         self.choose_theme()
         self.switch_mode("train" if self._train_at_start else "runs")
-        self.screen.call_after_refresh(self._load_behind)
         self.set_interval(_TELEMETRY_INTERVAL, self._tell_link)
         if self._train_at_start:
+            self.load_behind()
             self.start_training(open_run(self.runs_dir, self._train_at_start))
 
     def run(self, *args: Any, **kwargs: Any) -> None:
@@ -114,8 +115,16 @@ class Workbench(Shell):
         with suppress(RuntimeError):
             self.call_from_thread(self.exit)
 
+    def load_behind(self) -> None:
+        """The first view has what it shows. What it should not wait for follows its paint, once.
+
+        The import of torch leaves little to other threads: the list of the runs would come later.
+        """
+        if not self._loads_behind:
+            self._loads_behind = True
+            self.screen.call_after_refresh(self._load_behind)
+
     def _load_behind(self) -> None:
-        """What the first paint should not wait for: an import leaves little to other threads."""
         self._load_torch()
         if self._reads_devices:
             self._read_telemetry()

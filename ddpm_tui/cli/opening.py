@@ -40,8 +40,8 @@ def open_workbench(
     if link_budget is not None:
         own = replace(own, link_budget=link_budget)
     from ddpm_tui.app import Workbench
-    from ddpm_tui.terminal import kitty
     from ddpm_tui.terminal.hangup import watched
+    from ddpm_tui.terminal.reading import listen
 
     app = Workbench(
         runs_dir or default_runs_dir(),
@@ -50,6 +50,6 @@ def open_workbench(
         train=train,
         preferences=own,
     )
-    kitty.listen()
+    listen()
     with watched(app.leave_terminal, app.save_training):
         app.run()

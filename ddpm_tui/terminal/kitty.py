@@ -78,14 +78,6 @@ class ReplyParser(XTermParser):
         return super().feed(data) if data else ()
 
 
-def listen() -> None:
-    """Read the keys through `ReplyParser` in every app that is started from now on."""
-    from textual.drivers import linux_driver
-
-    # The thread that reads makes its parser by this name; no method could be overridden.
-    linux_driver.XTermParser = ReplyParser  # type: ignore[attr-defined]
-
-
 def multiplexed(environ: Mapping[str, str]) -> bool:
     """Whether a multiplexer is the terminal: it would keep the pictures to itself, and tmux would
     take the question for a title."""

@@ -110,7 +110,7 @@ class RunIndex:
             wrong = wrong_value(row)
         except (ValueError, TypeError, AttributeError, RecursionError):
             return None
-        return None if wrong else (stamp, {**row, "name": name, "path": str(self.runs_dir / name)})
+        return None if wrong else (stamp, {**row, "name": name, "path": f"{self.runs_dir}/{name}"})
 
     def _keep(self, found: dict[str, tuple[_Stamp, _Row]]) -> None:
         self._new.clear()

@@ -45,7 +45,7 @@ def run_app() -> None:
 
     from ddpm_tui.preferences import Preferences
     from ddpm_tui.shell import Shell
-    from ddpm_tui.terminal import kitty
+    from ddpm_tui.terminal.reading import listen
     from ddpm_tui.views.pictures import PictureView
     from ddpm_tui.widgets.pixels import PixelGrid
 
@@ -86,7 +86,7 @@ def run_app() -> None:
         def action_leave(self) -> None:
             self.exit()
 
-    kitty.listen()
+    listen()
     Pictures(Preferences()).run()
 
 

@@ -34,7 +34,7 @@ _BREATH = 0.1
 # Of the time, at most this share goes into listing: it is taken from a training.
 _SHARE = 0.1
 # Seconds of reading folders until there is something to see, and until there is more.
-_FIRST_SLICE, _SLICE = 0.2, 2.0
+_FIRST_SLICE, _SLICE = 0.1, 2.0
 
 
 class RunsListed(Message):
@@ -148,9 +148,12 @@ class Choosing(View):
     def on_runs_not_listed(self, message: RunsNotListed) -> None:
         self._show_list(False)
         self.query_one(FirstRun).update(clean(str(message.error)))
+        self.workbench.load_behind()
         self._look_later(0.0)
 
     def on_runs_listed(self, message: RunsListed) -> None:
+        if self._listed or not self._index.unread:  # those that an index has are listed by now
+            self.workbench.load_behind()
         if message.rows is not self.listing.rows or not self._listed:
             self.listing.replace(message.rows)
             self._listed = True
