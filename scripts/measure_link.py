@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from ddpm_tui.views.train.curves import SHOWN  # noqa: E402
 from tests.terminal.throttle import Link, Wire, wired  # noqa: E402
 
 # An SSH server takes up to 2 MB at once, whatever the network does.
@@ -76,7 +77,7 @@ def views(runs: Path, seconds: float) -> None:
             wire.settle(2)
             before = wire.count()
             wire.press(key)
-            wire.settle(2)
+            wire.settle(4)  # Inspect measures the network first
             opened = wire.count() - before
             print(f"| {name} | {opened:,} | {wire.sent(seconds) / seconds:.0f} |", flush=True)
         for name, key in {"Help": "?", "Help closed": "\x1b"}.items():
@@ -115,7 +116,7 @@ def training(link: Link, model: str, seconds: float) -> tuple[float, float, list
             before = wire.count()
             echoes, presses = [], 0
             while time.monotonic() < start + seconds:
-                presses = presses % 5 + 1
+                presses = presses % len(SHOWN) + 1
                 if presses in TITLES:
                     echoes.append(wire.echo("v", TITLES[presses]))
                 else:
