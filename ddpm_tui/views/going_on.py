@@ -43,12 +43,15 @@ class AnswersOnce(GoingOn):
     """A dialog that gives one answer, and none where it could not be opened.
 
     A second enter may be on its way to it when the first one closes it. Textual would call back
-    again, so that a run is made twice, and close the screen below.
+    again, so that a run is made twice, and close the screen below. Under another dialog it would
+    close that one.
     """
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         screen = cast("Screen[Any]", self)
-        return Screen.dismiss(screen, result) if screen.is_current else AwaitComplete()
+        # `is_current` would also be true of what can be seen behind a dialog.
+        on_top = self.app.screen_stack[-1:] == [screen]
+        return Screen.dismiss(screen, result) if on_top else AwaitComplete()
 
     def _go_on_half_made(self) -> None:
         def close() -> None:

@@ -46,6 +46,24 @@ async def test_a_dialog_answers_once_however_often_enter_is_pressed(tmp_path: Pa
         assert pilot.app.screen is below
 
 
+async def test_a_dialog_does_not_take_the_one_above_for_itself(tmp_path: Path) -> None:
+    answers: list[bool | None] = []
+    async with Workbench(tmp_path / "runs").run_test() as pilot:
+        dialog = Confirm("below", "?", yes="Yes", no="No")
+        pilot.app.push_screen(dialog, answers.append)
+        await pilot.press("ctrl+p")
+        palette = pilot.app.screen
+        assert isinstance(palette, Palette)
+        dialog.action_answer(True)
+        dialog.action_answer(True)
+        await pilot.pause()
+        assert pilot.app.screen is palette
+        palette.dismiss()
+        dialog.action_answer(False)
+        await pilot.pause()
+        assert answers == [False]
+
+
 async def test_the_palette_runs_a_command_once(tmp_path: Path) -> None:
     async with Workbench(tmp_path / "runs").run_test() as pilot:
         await pilot.press("ctrl+p")
