@@ -28,37 +28,40 @@ class Shown:
     def without_known(self, update: ChopsUpdate | LayoutUpdate) -> ChopsUpdate | None:
         """The update without what the terminal shows already; the rest counts as shown from now
         on. None if nothing remains."""
-        spans: list[tuple[int, int, int]] = []
-        chops: list[dict[int, Strip | None]] = []
-        ends: list[list[int]] = []
-        for y, x1, x2, pieces in _rows(update):
-            new = [piece for piece in pieces if self._is_new(y, x2, piece)]
-            if new:
-                while len(chops) <= y:
-                    chops.append({})
-                    ends.append([])
-                spans.append((y, x1, x2))
-                chops[y].update((x, strip) for x, _, strip in new)
-                ends[y] += [end for _, end, _ in new]
-        return ChopsUpdate(chops, spans, ends) if spans else None
+        # By row and column. A wide piece can be in two spans of its row; it is sent once.
+        new: dict[int, dict[int, Piece]] = {}
+        for y, limit, pieces in _rows(update):
+            for x, end, strip in pieces:
+                end = min(end, limit)
+                piece = x, end, strip.crop(0, end - x)
+                if self._is_new(y, piece):
+                    new.setdefault(y, {})[x] = piece
+        if not new:
+            return None
+        chops: list[dict[int, Strip | None]] = [{} for _ in range(max(new) + 1)]
+        ends: list[list[int]] = [[] for _ in chops]
+        spans = []
+        for y, row in new.items():
+            chops[y] = {x: strip for x, _, strip in row.values()}
+            ends[y] = [end for _, end, _ in row.values()]
+            spans.append((y, min(row), max(ends[y])))
+        return ChopsUpdate(chops, spans, ends)
 
-    def _is_new(self, y: int, limit: int, piece: Piece) -> bool:
-        """Whether a row does not show this piece, up to the column `limit`; now it does."""
-        x, end, strip = piece
-        end = min(end, limit)
-        sent = x, end, strip.crop(0, max(end - x, 0))
+    def _is_new(self, y: int, piece: Piece) -> bool:
+        """Whether a row does not show this piece; now it does."""
+        x, end, _ = piece
         row = self._rows.setdefault(y, {})
-        if row.get(x) == sent:
+        if row.get(x) == piece:
             return False
         for column, (_, until, _) in list(row.items()):
             if column < end and until > x:
                 del row[column]
-        row[x] = sent
+        row[x] = piece
         return True
 
 
-def _rows(update: ChopsUpdate | LayoutUpdate) -> Iterator[tuple[int, int, int, Iterable[Piece]]]:
-    """Row, first column and column after the last of each span, and the pieces that are sent."""
+def _rows(update: ChopsUpdate | LayoutUpdate) -> Iterator[tuple[int, int, Iterable[Piece]]]:
+    """Row, column after the last, and the pieces that are sent up to it, of each span."""
     if isinstance(update, LayoutUpdate):
         region = update.region
         for y, strips in enumerate(update.strips, region.y):
@@ -66,9 +69,9 @@ def _rows(update: ChopsUpdate | LayoutUpdate) -> Iterator[tuple[int, int, int, I
             for strip in strips:
                 pieces.append((x, x + strip.cell_length, strip))
                 x += strip.cell_length
-            yield y, region.x, max(x, region.right), pieces
+            yield y, x, pieces
         return
     for y, x1, x2 in update.spans:
         chops = zip(update.chop_ends[y], update.chops[y].items(), strict=False)
         pieces = [(x, end, strip) for end, (x, strip) in chops if strip is not None]
-        yield y, x1, x2, [piece for piece in pieces if piece[0] <= x2 and piece[1] > x1]
+        yield y, x2, [piece for piece in pieces if piece[0] < x2 and piece[1] > x1]

@@ -88,6 +88,20 @@ def denoiser_of(
     return denoise
 
 
+def words_of(trained: TrainedModel, pictures: Sequence[Picture]) -> tuple[str, ...]:
+    """What each picture asks for: its prompt or the name of its class; empty where the network was
+    told no classes.
+    """
+    names = trained.class_names
+    if not trained.config.model.class_conditional:
+        return ("",) * len(pictures)
+    labels = (one.index if one.label is None else one.label for one in pictures)
+    return tuple(
+        one.prompt.strip() or names[label % len(names)]
+        for one, label in zip(pictures, labels, strict=True)
+    )
+
+
 def asked_of(
     trained: TrainedModel,
     sampling: SamplingConfig,

@@ -17,7 +17,7 @@ from engine import interventions
 from engine.config import override_sampling
 from engine.reverse import Denoiser, ReverseStep
 from engine.sampling import TrainedModel, make_descent
-from engine.takes.batch import Picture, asked_of, denoiser_of, noise_of
+from engine.takes.batch import Picture, asked_of, denoiser_of, noise_of, words_of
 from engine.takes.path import PathStep, lay_out, timesteps_of
 from engine.takes.recipe import Ask, Branch, FromNoise, Inpaint, Recipe, Renoise, Turn
 from engine.takes.sources import load_origin, read_mask
@@ -33,10 +33,12 @@ class TakeStep(ReverseStep):
     Attributes:
         position: where on the plain way it is, 0 … num_inference_steps − 1.
         round: how often x was taken back up before.
+        asked: what each picture asks the network for, in words, see `words_of`.
     """
 
     position: int
     round: int
+    asked: tuple[str, ...]
 
     @property
     def path_index(self) -> int:
@@ -156,6 +158,7 @@ class _Performance:
                 x0=step.x0,
                 eps=step.eps,
                 prev_sample=step.prev_sample,
+                asked=words_of(self.trained, state.pictures),
             )
 
     def _start(self, data_dir: Path | None) -> _State:

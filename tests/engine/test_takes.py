@@ -436,3 +436,26 @@ def test_the_second_lane_has_the_same_turns_at_the_same_noise(trained) -> None:
     )
     ends = dict(perform_lanes([trained, trained], lanes))
     assert len(ends[0].prev_sample) == len(ends[1].prev_sample) == 2
+
+
+# --- What is asked for ---------------------------------------------------------------------------
+
+
+def test_a_step_tells_what_each_picture_asks_for(trained) -> None:
+    def asked(*turns: Turn, **changes: Any) -> list[tuple[str, ...]]:
+        return [step.asked for step in perform(trained, take(*turns, **changes))]
+
+    first, second, *_ = trained.class_names
+    plain = asked()
+    assert plain == [(first, second)] * STEPS, "without a prompt each its own class"
+    turned = asked(Ask(3, "0.6 dress + 0.4 coat", None), Branch(6, 1, 1, ("bag", "coat")))
+    assert turned[2] == (first, second)
+    assert turned[3] == turned[5] == ("0.6 dress + 0.4 coat",) * 2
+    assert turned[6] == turned[9] == ("bag", "coat")
+
+
+def test_a_network_that_knows_no_classes_is_asked_for_nothing(tmp_path: Path, tiny_config) -> None:
+    run = create_run(tmp_path / "runs", tiny_config(training={"steps": 2}), name="tiny")
+    list(Trainer(run, device="cpu"))
+    trained = load_trained(run, which="last", device="cpu")
+    assert next(perform(trained, replace(take(), checkpoint=2))).asked == ("", "")

@@ -114,7 +114,9 @@ class Looking(PictureView):
             pane.offer(pixels[self._chosen : self._chosen + 1])
         else:
             pane.selected = self._chosen
-            pane.offer(pixels, [str(number) for number in range(len(pixels))])
+            asked = recording.asked(at, lane)
+            captions = [f"{number} {words}".rstrip() for number, words in enumerate(asked)]
+            pane.offer(pixels, captions)
         # Lane 1 is at its end last.
         is_result = index == recording.num_steps and (not lane or recording.complete)
         pane.entitle(self._title(recording, look, lane, is_result))

@@ -139,14 +139,21 @@ class Recording:
         Raises:
             IndexError: that frame is not there yet.
         """
-        steps = self._steps[lane]
-        at_end = index == len(self.lanes[lane].path)
-        if index < 0:
-            raise IndexError(f"frame {index}")
-        step = steps[index - at_end]
+        step, at_end = self._step_of(index, lane)
         if look == "x_t":
             return step.prev_sample if at_end else step.x_t
         return step.x0 if look == "x0" else step.eps / _EPS_RANGE
+
+    def asked(self, index: int, lane: int = 0) -> tuple[str, ...]:
+        """What each picture of a frame asks for, in words; see `TakeStep`."""
+        return self._step_of(index, lane)[0].asked
+
+    def _step_of(self, index: int, lane: int) -> tuple[TakeStep, bool]:
+        """The step that a frame shows, and whether the frame is what it led to, at the end."""
+        if index < 0:
+            raise IndexError(f"frame {index}")
+        at_end = index == len(self.lanes[lane].path)
+        return self._steps[lane][index - at_end], at_end
 
     def frame(self, index: int, look: str = "x_t", lane: int = 0) -> Pixels:
         """A frame as uint8 (N, C, H, W); see `values`."""
