@@ -23,6 +23,7 @@ from ddpm_tui.mishaps import Mishaps
 from ddpm_tui.preferences import Preferences, remember_theme
 from ddpm_tui.sanitize import clean
 from ddpm_tui.screenshot.files import Captured, capture, free_names
+from ddpm_tui.stylesheet import KeptStylesheet
 from ddpm_tui.terminal.kitty import QUERY, GraphicsAnswered, multiplexed
 from ddpm_tui.terminal.linked import Linked
 from ddpm_tui.themes import DARK, OWN
@@ -53,6 +54,7 @@ class Shell(GoingOn, Linked):
     def __init__(self, preferences: Preferences) -> None:
         budget = preferences.link_budget
         super().__init__(None if budget is None else 1000 * budget)
+        self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.preferences = preferences
         self.key_table = preferences.key_table
         self.mishaps = Mishaps()

@@ -155,6 +155,7 @@ def test_the_table_is_silent_on_scaling_where_nothing_is_scaled() -> None:
 # --- how it ends ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["ddpm-tui-bench-*", "ddpm-tui-bench-*/*/train.log"])
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment: str) -> None:
     """The real networks, interrupted while they load and while they train."""

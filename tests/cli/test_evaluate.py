@@ -25,6 +25,7 @@ def evaluated(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder / "runs/tiny", done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_every_figure_stands_beside_its_floor(evaluated: tuple[Path, str, str]) -> None:
     _, said, _ = evaluated
     header, *rows = (line for line in said.split("\n\n")[1].splitlines() if line)
@@ -49,6 +50,7 @@ def test_every_figure_stands_beside_its_floor(evaluated: tuple[Path, str, str]) 
     assert "Ankle boot" in said
 
 
+@pytest.mark.slow
 def test_counts_and_extractor_are_stated(evaluated: tuple[Path, str, str]) -> None:
     run, said, _ = evaluated
     assert said.startswith("tiny at step 6: 256 pictures, ddim, 2 steps, seed 5\n")
@@ -58,6 +60,7 @@ def test_counts_and_extractor_are_stated(evaluated: tuple[Path, str, str]) -> No
     assert f"{_kept(run)['extractor']}; figures of another extractor do not compare" in said
 
 
+@pytest.mark.slow
 def test_few_pictures_are_warned_of_before_they_are_drawn(
     evaluated: tuple[Path, str, str],
 ) -> None:
@@ -66,6 +69,7 @@ def test_few_pictures_are_warned_of_before_they_are_drawn(
     assert "256 pictures are few" in said
 
 
+@pytest.mark.slow
 def test_the_figures_are_kept_in_the_run_folder(evaluated: tuple[Path, str, str]) -> None:
     run, said, _ = evaluated
     kept = _kept(run)

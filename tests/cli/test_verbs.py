@@ -45,6 +45,7 @@ def test_train_numbers_its_runs_and_prints_json_lines_on_request(cli: Cli) -> No
     assert kinds == [*told[:2], *previews, told[2], *previews, told[3]]
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_a_checkpoint_and_resume_goes_on_from_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ddpm_tui", "train", "--dataset", "fashion-mnist-10k"]
     command += ["--steps", "40", "--batch-size", "4", "--num-train-timesteps", "8", "--json"]

@@ -286,6 +286,7 @@ def test_the_phases_of_a_step_add_up_to_it(new_loop) -> None:
     assert 0.9 * elapsed < 6 * sum(found.values()) <= elapsed
 
 
+@pytest.mark.slow
 def test_each_phase_holds_what_it_says(new_loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow down one piece after the other and see which phase becomes long."""
     loop = new_loop(training={"log_every": 2})
@@ -410,6 +411,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_benchmark_and_its_report(configs, folders: Path) -> None:
     *told, report = bench(configs, device="cpu", rounds=3, seconds=0.05, pictures=3)
     assert all(isinstance(event, Doing) for event in told)
@@ -448,12 +450,14 @@ def test_a_benchmark_and_its_report(configs, folders: Path) -> None:
     assert [used.precision for used in report.efficiency] == ["fp32", "bf16"]
 
 
+@pytest.mark.slow
 def test_a_full_benchmark_times_every_step_of_the_samplers(configs, folders: Path) -> None:
     *_, report = bench(configs, device="cpu", rounds=1, seconds=0.01, full=True, pictures=1)
     assert isinstance(report, BenchReport)
     assert [row.steps_timed for row in report.sampling] == [50, 5, 50, 5]
 
 
+@pytest.mark.slow
 def test_seconds_that_are_scaled_are_of_all_the_steps(
     configs, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_real_pictures_are_at_the_floor(perfect: Evaluation) -> None:
 # What the figures see
 
 
+@pytest.mark.slow
 def test_the_frechet_distance_grows_with_noise_and_blur(fresh: Tensor, real: Real) -> None:
     soft = F.avg_pool2d(fresh.float(), 3, 1, 1)
 

@@ -234,6 +234,7 @@ async def test_grids_of_earlier_steps_are_walked(runs: list[Run]) -> None:
         assert "end follows" not in title()
 
 
+@pytest.mark.slow
 async def test_pictures_are_drawn_from_the_same_seeds_and_saved(runs: list[Run]) -> None:
     app = Workbench(runs[0].path.parent, device="cpu")
     async with app.run_test(size=(120, 40), notifications=True) as pilot:

@@ -86,6 +86,7 @@ def runs(tmp_path: Path) -> Path:
 # --- Many runs ---
 
 
+@pytest.mark.slow
 async def test_of_many_runs_only_those_that_are_seen_are_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

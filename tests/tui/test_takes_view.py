@@ -154,6 +154,7 @@ async def test_renoising_goes_up_and_comes_down_again(tiny_runs: Path) -> None:
         assert torch.equal(after.values(after.num_steps), performed_again(tiny_runs, after))
 
 
+@pytest.mark.slow
 async def test_a_painted_mask_is_painted_anew_and_the_rest_is_kept(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40)) as pilot:
