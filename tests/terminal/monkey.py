@@ -207,7 +207,7 @@ def play(folder: Path, seed: int, seconds: float, *arguments: str) -> Story:
                     raise
                 arguments = ()
     except AssertionError as error:
-        error.add_note(f"seed {seed}, {story}")
+        error.add_note(f"seed {seed}, after {len(done)} actions")
         error.add_note("\n".join(done))
         raise
     return story

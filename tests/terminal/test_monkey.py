@@ -22,13 +22,13 @@ _TRAINING = (
 )
 
 
-@pytest.mark.endurance
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 300)
 def test_a_monkey_finds_nothing(few_runs: Path, tmp_path: Path) -> None:
     play(tmp_path, SEED, SECONDS / 2)
 
 
-@pytest.mark.endurance
+@pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 300)
 def test_a_monkey_finds_nothing_while_a_training_goes_on(few_runs: Path, tmp_path: Path) -> None:
     story = play(tmp_path, SEED, SECONDS, *_TRAINING)
