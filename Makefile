@@ -11,7 +11,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/ddpm-tui $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

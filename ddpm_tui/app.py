@@ -146,7 +146,8 @@ class Workbench(Shell):
     def _read_telemetry(self) -> None:
         worker, pause = get_current_worker(), threading.Event()
         with TelemetrySampler() as sampler:
-            while not worker.is_cancelled:
+            # A worker that begins while the app ends is cancelled by nobody, and would keep it.
+            while self.is_running and not worker.is_cancelled:
                 self.post_message(TelemetryRead(sampler.read()))
                 pause.wait(_TELEMETRY_INTERVAL)
 

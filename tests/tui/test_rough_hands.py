@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from textual.events import MouseDown, MouseMove, MouseUp, Paste
 from textual.geometry import Offset
 from textual.screen import ModalScreen
@@ -14,6 +16,7 @@ from ddpm_tui.app import Workbench
 from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.going_on import AnswersOnce, Palette
 from ddpm_tui.views.runs import RunsView
+from tests.tui.test_workbench import until
 
 
 async def test_the_mouse_on_a_toast_that_just_goes_does_nothing(tmp_path: Path) -> None:
@@ -102,3 +105,15 @@ async def test_a_paste_that_no_field_can_show_is_refused(tmp_path: Path) -> None
         assert told == [
             "1,000,000 characters were pasted; no field takes more than 4,000. Nothing was changed."
         ]
+
+
+@pytest.mark.timeout(30)
+async def test_a_worker_that_begins_while_the_app_ends_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the first listing comes at that moment: the workers were cancelled before."""
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test() as pilot:
+        await until(lambda: app.telemetry is not None, pilot)
+        monkeypatch.setattr(app.workers, "cancel_all", lambda: None)
+    await asyncio.get_running_loop().shutdown_default_executor()
