@@ -292,7 +292,7 @@ async def test_all_may_draw_with_the_sampler_of_one(runs: list[Run]) -> None:
         await until(lambda: all(row.pixels is not None for row in samples.rows()), pilot)
         assert [row.about["sampler"] for row in samples.rows()] == ["ddim", "ddim"]
         await pilot.press("o")
-        assert "each run's own sampler" in toasts(app)
+        await until(lambda: "each run's own sampler" in toasts(app), pilot)
 
 
 async def test_a_run_that_disappears_is_said_and_the_others_stay(runs: list[Run]) -> None:
@@ -312,7 +312,7 @@ async def test_one_run_and_too_many_are_said(runs: list[Run]) -> None:
     app = Workbench(runs[0].path.parent)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await opened(app, runs[:1], pilot)
-        assert "One run is shown" in toasts(app)
+        await until(lambda: "One run is shown" in toasts(app), pilot)
         assert "nothing to differ from" in text(app)
         await pilot.press("escape")
         await app.push_screen(CompareView([*runs, *[runs[0]] * MOST]))

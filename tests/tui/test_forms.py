@@ -169,6 +169,7 @@ async def test_the_cost_is_measured_and_told_before_anything_begins(tmp_path: Pa
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (120, 40), (200, 60)])
 async def test_what_is_wrong_what_a_field_means_and_the_cost_are_seen_at_every_size(
     tmp_path: Path, size: tuple[int, int]

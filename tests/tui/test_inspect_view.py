@@ -76,6 +76,7 @@ def tiny(runs: Path) -> Run:
     return Run(runs / "tiny")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 async def test_every_page_at_every_size(tiny_runs: Path, size: tuple[int, int]) -> None:
     app = Workbench(tiny_runs)
