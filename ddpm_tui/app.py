@@ -91,7 +91,7 @@ class Workbench(Shell):
     def on_mount(self) -> None:
         self.choose_theme()
         self.switch_mode("train" if self._train_at_start else "runs")
-        self.set_interval(_TELEMETRY_INTERVAL, self._tell_link)
+        self.set_interval(_TELEMETRY_INTERVAL, self._tell_top_bar)
         if self._train_at_start:
             self.load_behind()
             self.start_training(open_run(self.runs_dir, self._train_at_start))
@@ -154,8 +154,9 @@ class Workbench(Shell):
     def on_telemetry_read(self, message: TelemetryRead) -> None:
         self.telemetry = message.telemetry
 
-    def _tell_link(self) -> None:
+    def _tell_top_bar(self) -> None:
         self.held_back = self.link.state
+        self.show_activity()  # a pause may have been asked for elsewhere
 
     # --- Training ------------------------------------------------------------------------------
 

@@ -1,13 +1,11 @@
 """The only bridge between engine threads and the app.
 
-A thread pulls the engine's generator and posts messages; the app answers through a queue of
-requests. Pictures go through a mailbox in which the newest wins, so a slow terminal never slows
-the training.
+A thread pulls the engine's generator and posts messages; the app answers through requests. Pictures
+go through a mailbox in which the newest wins, so a slow terminal never slows the training.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -21,13 +19,13 @@ from textual.message import Message
 from engine.allocator import give_memory_back
 from engine.errors import EngineError
 from engine.runs.folder import Run
+from engine.runs.requests import Request, Requests
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.events import Event
     from engine.images import Pixels
-    from engine.train import Trainer
 
 T = TypeVar("T")
 
@@ -143,22 +141,22 @@ class TrainingThread:
     ) -> None:
         self.run = run
         self.frames: Mailbox[PreviewPicture] = Mailbox()
-        self.paused = False
         self._post = post
         self._device = device
         self._data_dir = data_dir
-        self._requests: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._stopping = False
+        self._requests = Requests(run)
         self._thread = threading.Thread(target=self._main, name=f"train {run.name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def request(self, what: str) -> None:
-        """`pause`, `go on`, `checkpoint`, `preview` or `stop`; obeyed between two steps."""
-        if what in ("pause", "go on"):
-            self.paused = what == "pause"
+    def request(self, what: Request) -> None:
+        """Ask for something; obeyed between two steps, as what others ask through the folder."""
         self._requests.put(what)
+
+    @property
+    def paused(self) -> bool:
+        return self._requests.paused
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended, at most `timeout` seconds."""
@@ -199,19 +197,12 @@ class TrainingThread:
             traceback.print_exc()
 
     def _train(self) -> None:
+        from engine.obeying import obeying
         from engine.train import Trainer
 
         trainer = Trainer(self.run, device=self._device, data_dir=self._data_dir)
-        events = iter(trainer)
-        try:
-            for event in events:
-                self._publish(event)
-                self._obey(trainer)
-                if self._stopping:
-                    self._publish(trainer.checkpoint())
-                    break
-        finally:
-            events.close()
+        for event in obeying(trainer, self._requests):
+            self._publish(event)
 
     def _publish(self, event: Event) -> None:
         from engine.events import PreviewFrame, Stepped
@@ -229,23 +220,3 @@ class TrainingThread:
                     self._post(TrainingFrame())
             return
         self._post(TrainingNews(self.run, event))
-
-    def _obey(self, trainer: Trainer) -> None:
-        """Carry out what was asked; while paused, wait here for the next request."""
-        paused = False
-        while paused or not self._requests.empty():
-            match self._requests.get():
-                case "pause":
-                    paused = True
-                    trainer.pause()
-                case "go on":
-                    paused = False
-                    trainer.unpause()
-                case "checkpoint":
-                    self._publish(trainer.checkpoint())
-                case "preview":
-                    for event in trainer.preview():
-                        self._publish(event)
-                case "stop":
-                    self._stopping = True
-                    return

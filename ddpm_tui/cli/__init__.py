@@ -6,11 +6,9 @@ import os
 import sys
 
 from ddpm_tui.cli.opening import open_workbench
+from ddpm_tui.exit_codes import INTERRUPTED
 from engine.allocator import keep_freed_memory
 from engine.errors import EngineError
-
-# The exit code of what Ctrl+C ended, as shells have it.
-INTERRUPTED = 130
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm_tui.choices import BetaSchedule, Color, LrSchedule, Precision, Prediction
-from ddpm_tui.cli import INTERRUPTED
 from ddpm_tui.cli.opening import open_workbench, require_terminal
 from ddpm_tui.cli.options import (
     ColorOption,
@@ -97,7 +96,8 @@ def train(
 ) -> None:
     """Train a new run and keep it in its own folder.
 
-    Prints the run's name first. Ctrl+C saves a checkpoint and stops; `ddpm-tui resume` goes on.
+    Prints the run's name first. Ctrl+C, `ddpm-tui stop`, SIGTERM and SIGUSR1 save a checkpoint and
+    stop; `ddpm-tui resume` goes on. The exit code is 130, after one of the two signals 75.
     """
     if tui:
         require_terminal()
@@ -170,6 +170,19 @@ def resume(
     _train(opened, device, data_dir, as_json)
 
 
+def stop(
+    run: RunName,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait until it has stopped.", min=0.0)
+    ] = 60.0,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Have a run that is trained anywhere save a checkpoint and stop."""
+    from ddpm_tui.headless import stopping
+
+    stopping.stop(open_named(runs_dir, run), wait)
+
+
 def config(
     preset: Annotated[str, typer.Option(help="default or article.")] = "default",
 ) -> None:
@@ -215,6 +228,6 @@ def _config(
 def _train(run: Run, device: str, data_dir: Path | None, as_json: bool) -> None:
     from ddpm_tui.headless import training
 
-    finished = training.train(run, device=device, data_dir=data_dir, as_json=as_json)
-    if not finished:
-        raise typer.Exit(INTERRUPTED)
+    code = training.train(run, device=device, data_dir=data_dir, as_json=as_json)
+    if code:
+        raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""`ddpm-tui train` and `resume`: the loop, its progress and Ctrl+C."""
+"""`ddpm-tui train` and `resume`: the loop, its progress, and the signals that stop it."""
 
 from __future__ import annotations
 
@@ -9,70 +9,83 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.report import figure
+from engine.runs.requests import Requests
 
 if TYPE_CHECKING:
     from engine.events import Event
     from engine.runs.folder import Run
 
+# Batch systems send these some time before they take the machine away.
+_PREEMPTING = (signal.SIGTERM, signal.SIGUSR1)
+_STOPPING = (signal.SIGINT, *_PREEMPTING)
 
-class Interrupt:
-    """Ctrl+C once asks the loop to stop at a good place; twice stops at once."""
 
-    def __init__(self) -> None:
-        self.requested = False
+class Signals:
+    """Ctrl+C, SIGTERM or SIGUSR1 once asks to stop at a good place; twice stops at once.
 
-    def _handle(self, _signum: int, _frame: object) -> None:
-        if self.requested:
+    Attributes:
+        received: the first of them.
+    """
+
+    def __init__(self, requests: Requests) -> None:
+        self.received: int | None = None
+        self._requests = requests
+
+    def _handle(self, number: int, _frame: object) -> None:
+        if self.received is not None:
             raise KeyboardInterrupt
-        self.requested = True
+        self.received = number
+        self._requests.put("stop")
 
-    def __enter__(self) -> Interrupt:
-        self._previous = signal.signal(signal.SIGINT, self._handle)
+    def __enter__(self) -> Signals:
+        self._before = {number: signal.signal(number, self._handle) for number in _STOPPING}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def train(
     run: Run, *, device: str = "auto", data_dir: Path | None = None, as_json: bool = False
-) -> bool:
-    """Train a run to its end.
+) -> int:
+    """Train a run to its end, or until it is asked to stop.
 
     Returns:
-        Whether it finished; False when Ctrl+C stopped it, after saving a checkpoint.
+        The exit code: 0 when it is finished, else one of `ddpm_tui.exit_codes`; then a checkpoint
+        is saved.
     """
     started = time.monotonic()
     print(json.dumps({"event": "run", "name": run.name}) if as_json else run.name, flush=True)
     if not as_json:
         print("loading torch and the data", file=sys.stderr, flush=True)
-    from engine.train import Trainer
+    requests = Requests(run)
+    with Signals(requests) as signals:
+        from engine.events import Finished
+        from engine.obeying import obeying
+        from engine.train import Trainer
 
-    trainer = Trainer(run, device=device, data_dir=data_dir)
-    total = trainer.config.training.steps
-    with Interrupt() as interrupt, progress(run.name, total, quiet=as_json) as bar:
-        events = iter(trainer)
-        for event in events:
-            _report(event, bar, as_json)
-            if interrupt.requested:
-                saved = trainer.checkpoint()
-                _report(saved, bar, as_json)
-                events.close()
-                break
-        else:
-            if not as_json:
-                status = run.status()
-                print(
-                    f"finished: {status.step:,} steps in {(time.monotonic() - started) / 60:.1f} "
-                    f"minutes, loss {figure(status.loss)}, "
-                    f"held-out loss {figure(status.eval_loss)}\n"
-                    f"next: ddpm-tui sample {run.name}"
-                )
-            return True
-    print(f"stopped; go on with: ddpm-tui resume {run.name}", file=sys.stderr)
-    return False
+        trainer = Trainer(run, device=device, data_dir=data_dir)
+        finished = False
+        with progress(run.name, trainer.config.training.steps, quiet=as_json) as bar:
+            for event in obeying(trainer, requests):
+                _report(event, bar, as_json)
+                finished = isinstance(event, Finished)
+    if not finished:
+        print(f"stopped; go on with: ddpm-tui resume {run.name}", file=sys.stderr)
+        return PREEMPTED if signals.received in _PREEMPTING else INTERRUPTED
+    if not as_json:
+        status = run.status()
+        print(
+            f"finished: {status.step:,} steps in {(time.monotonic() - started) / 60:.1f} "
+            f"minutes, loss {figure(status.loss)}, "
+            f"held-out loss {figure(status.eval_loss)}\n"
+            f"next: ddpm-tui sample {run.name}"
+        )
+    return 0
 
 
 def _report(event: Event, bar: Progress, as_json: bool) -> None:

@@ -71,7 +71,7 @@ class Facts(Widget):
     snapshot: reactive[Snapshot | None] = reactive(None)
 
     trained_here: reactive[bool] = reactive(False)
-    """Whether this process trains the run: where another one does, the keys only look."""
+    """Whether this process trains the run."""
 
     def watch_snapshot(self, before: Snapshot | None, now: Snapshot | None) -> None:
         """Ask for another height only where it may change: a layout repaints the whole screen."""
@@ -120,7 +120,7 @@ class Facts(Widget):
         state = Part(status.state, _GOOD.get(status.state, "attention"), 0)
         parts = [Part(snapshot.run.name, "name", 0), state]
         if status.state in ("running", "paused") and not self.trained_here:
-            parts.append(Part(f"by process {status.pid} on {status.host}: look only", weight=1))
+            parts.append(Part(f"by process {status.pid} on {status.host}", weight=1))
         elif status.reason and status.state != "failed":
             parts.append(Part(status.reason, weight=2))
         return [

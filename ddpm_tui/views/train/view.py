@@ -22,8 +22,10 @@ from ddpm_tui.views.train.pictures import GridHistory
 from ddpm_tui.widgets.gauges import DevicePanel
 from ddpm_tui.widgets.heat import HeatStrip
 from ddpm_tui.worker import PreviewPicture, TrainingNews, sparing_the_training
+from engine.errors import EngineError
 from engine.runs.folder import Run
 from engine.runs.metrics import TIMESTEP_BUCKETS
+from engine.runs.requests import Request, ask
 from engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -225,25 +227,41 @@ class TrainView(PanedView, PictureView):
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that make no sense now leave the footer."""
-        trained_here = self.workbench.trains(self._run)
         if action in ("toggle_pause", "checkpoint", "preview", "stop"):
-            return trained_here
+            return self._is_trained
         if action in ("resume", "new"):
-            return not trained_here
+            return not self.workbench.trains(self._run)
         return True
 
-    def _ask(self, what: str) -> bool:
-        """Pass a request to the training; say so when this run is not trained here."""
-        training = self.workbench.training
-        if training is None or not self.workbench.trains(self._run):
+    @property
+    def _is_trained(self) -> bool:
+        """Whether there is a trainer to ask: here, or wherever the folder can be reached from."""
+        snapshot = self._snapshot
+        alive = snapshot is not None and snapshot.status.state in ("running", "paused")
+        return alive or self.workbench.trains(self._run)
+
+    def _ask(self, what: Request) -> bool:
+        """Pass a request to whoever trains this run, if anybody does."""
+        training, run = self.workbench.training, self._run
+        if training is not None and self.workbench.trains(run):
+            training.request(what)
+            self.workbench.show_activity()
+            return True
+        if run is None or not self._is_trained:
             return False
-        training.request(what)
-        self.workbench.show_activity()
+        try:
+            ask(run, what)
+        except EngineError as error:
+            self.workbench.complain(error)
+            return False
         return True
 
     def action_toggle_pause(self) -> None:
-        training = self.workbench.training
-        paused = training is not None and training.paused
+        training, snapshot = self.workbench.training, self._snapshot
+        if training is not None and self.workbench.trains(self._run):
+            paused = training.paused
+        else:
+            paused = snapshot is not None and snapshot.status.state == "paused"
         self._ask("go on" if paused else "pause")
 
     def action_checkpoint(self) -> None:

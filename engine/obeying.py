@@ -1,0 +1,44 @@
+"""A training that does what it is asked between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from engine.events import Event, Started
+from engine.runs.requests import Requests
+from engine.train import Trainer
+
+
+def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None]:
+    """Train to the end, or until somebody asks to stop; every request is obeyed between two steps.
+
+    Yields:
+        The events of the trainer, and those of what was asked.
+
+    Raises:
+        RunError, DeviceError: see `Trainer`.
+    """
+    events = iter(trainer)
+    try:
+        for event in events:
+            if isinstance(event, Started):
+                requests.forget()
+            yield event
+            paused = False
+            while (what := requests.next(wait=paused)) is not None:
+                match what:
+                    case "pause":
+                        paused = True
+                        trainer.pause()
+                    case "go on":
+                        paused = False
+                        trainer.unpause()
+                    case "checkpoint":
+                        yield trainer.checkpoint()
+                    case "preview":
+                        yield from trainer.preview()
+                    case "stop":
+                        yield trainer.checkpoint()
+                        return
+    finally:
+        events.close()
