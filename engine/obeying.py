@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from engine.events import Event, Started
+from engine.events import Event, Finished, Started
 from engine.runs.requests import Requests
 from engine.train import Trainer
 
@@ -24,6 +24,8 @@ def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None
             if isinstance(event, Started):
                 requests.forget()
             yield event
+            if isinstance(event, Finished):
+                continue  # who asks now comes too late: a stop would take back that it is finished
             paused = False
             while (what := requests.next(wait=paused)) is not None:
                 match what:

@@ -126,7 +126,6 @@ class Optimization:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a loss to those that are there."""
-        # torch does not annotate `backward`.
         self.scaler.scale(loss).backward()
 
     def update(self, loss: Tensor, lr: float) -> None:

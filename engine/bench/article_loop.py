@@ -76,7 +76,6 @@ def article_training(
             t = torch.randint(0, diffusion.num_train_timesteps, (n,)).to(device)
             loss = diffusion.loss(network, x0, t, eta)
             optimizer.zero_grad()
-            # torch does not annotate `backward`.
             loss.backward()
             optimizer.step()
             yield n, loss.item()

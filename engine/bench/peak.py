@@ -60,7 +60,6 @@ def count_flops(compute: Callable[[], Tensor]) -> int:
     """
     # The fused attention of the CPU is unknown to the counter; its plain form is two products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        # torch does not annotate `backward`.
         compute().backward()
     return int(counter.get_total_flops())
 

@@ -237,7 +237,6 @@ def train_classifier(
                 logits = network(x)
             loss = F.cross_entropy(logits.float(), dataset.labels[indices], label_smoothing=0.05)
             optimizer.zero_grad(set_to_none=True)
-            # torch does not annotate `backward`.
             loss.backward()
             optimizer.step()
             schedule.step()

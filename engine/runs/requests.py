@@ -59,8 +59,7 @@ class Requests:
 
     def forget(self) -> None:
         """What was asked of an earlier trainer, which died before it came to it, is over."""
-        for _ in self._left():
-            pass
+        self._left()
 
     def next(self, *, wait: bool = False) -> Request | None:
         """The next request; None where there is none now.

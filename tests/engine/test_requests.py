@@ -139,6 +139,15 @@ def test_what_a_dead_trainer_was_asked_is_forgotten(tmp_path: Path, tiny_config)
     assert isinstance(events[-1], Finished)
 
 
+def test_who_asks_a_finished_training_to_stop_comes_too_late(tmp_path: Path, tiny_config) -> None:
+    run = create_run(tmp_path / "runs", tiny_config(training={"steps": 2}), name="asked")
+    requests = Requests(run)
+    for event in obeying(Trainer(run, device="cpu"), requests):
+        if isinstance(event, Finished):
+            requests.put("stop")
+    assert run.status().state == "finished"
+
+
 def _until(done) -> None:
     end = time.monotonic() + 60
     while not done():

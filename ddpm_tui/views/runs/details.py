@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import RenderResult
@@ -26,7 +27,7 @@ class Details(Widget):
     Details > .details--name { color: $primary; text-style: bold; }
     Details > .details--bad { color: $error; }
     """
-    COMPONENT_CLASSES = {"details--label", "details--name", "details--bad"}  # noqa: RUF012
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"details--label", "details--name", "details--bad"}
     ALLOW_SELECT = False
 
     facts: reactive[tuple[tuple[str, str], ...]] = reactive(())
