@@ -18,18 +18,18 @@ from ddpm_tui.preferences import Preferences
 from ddpm_tui.sanitize import clean
 from ddpm_tui.shell import Shell
 from ddpm_tui.views.base import View
-from ddpm_tui.views.dialogs import Confirm
+from ddpm_tui.views.leave import Leave, Way
 from ddpm_tui.views.modes import MODES
 from ddpm_tui.worker import TrainingEnded, TrainingFrame, TrainingNews, TrainingThread
 from engine.errors import EngineError
 from engine.runs.folder import Run, create_run, open_run
+from engine.runs.requests import ask
 from engine.telemetry import Telemetry, TelemetrySampler
 
 if TYPE_CHECKING:
     from ddpm_tui.views.train import TrainView
 
 _TELEMETRY_INTERVAL = 1.0
-_STOP_TIMEOUT = 60.0
 
 
 class TelemetryRead(Message):
@@ -52,6 +52,7 @@ class Workbench(Shell):
         data_dir: where to look for data sets first.
         device: what trains and samples: auto, cpu, cuda, cuda:1.
         train: a run to train at once, on the Train view.
+        watch: a run to look at and nothing else, on the Train view; no key changes anything.
         preferences: keys and theme of the person; by default the program's own, and what they
             choose is not remembered.
         reads_devices: whether to show what the devices do; a picture of a screen is always the
@@ -74,6 +75,7 @@ class Workbench(Shell):
         data_dir: Path | None = None,
         device: str = "auto",
         train: str | None = None,
+        watch: str | None = None,
         preferences: Preferences | None = None,
         reads_devices: bool = True,
     ) -> None:
@@ -81,36 +83,26 @@ class Workbench(Shell):
         self.runs_dir = runs_dir
         self.data_dir = data_dir
         self.device = device
-        self.current_run: Run | None = None
         self.training: TrainingThread | None = None
         self.torch_ready = False
         self._loads_behind = False
         self._train_at_start = train
+        self.watches = watch is not None
+        self.current_run: Run | None = open_run(runs_dir, watch) if watch else None
         self._reads_devices = reads_devices
 
     def on_mount(self) -> None:
         self.choose_theme()
-        self.switch_mode("train" if self._train_at_start else "runs")
+        self.switch_mode("train" if self._train_at_start or self.watches else "runs")
+        self.show_activity()
         self.set_interval(_TELEMETRY_INTERVAL, self._tell_top_bar)
-        if self._train_at_start:
+        if self._train_at_start or self.watches:
             self.load_behind()
+        if self._train_at_start:
             self.start_training(open_run(self.runs_dir, self._train_at_start))
 
-    def run(self, *args: Any, **kwargs: Any) -> None:
-        """Open the workbench. However it ends, a training that goes on is saved first."""
-        try:
-            super().run(*args, **kwargs)
-        finally:
-            self.save_training()
-
-    def save_training(self) -> None:
-        """Save and stop a training that goes on, and wait for it."""
-        if self.training is not None and self.training.alive:
-            self.training.request("stop")
-            self.training.join(_STOP_TIMEOUT)
-
-    def leave_terminal(self) -> None:
-        """End because the terminal is gone; what is being trained is saved. From any thread."""
+    def end_screen(self) -> None:
+        """End, whatever is being trained: it is for others then. From any thread."""
         # It may not run yet, or not any more.
         with suppress(RuntimeError):
             self.call_from_thread(self.exit)
@@ -125,7 +117,8 @@ class Workbench(Shell):
             self.screen.call_after_refresh(self._load_behind)
 
     def _load_behind(self) -> None:
-        self._load_torch()
+        if not self.watches:
+            self._load_torch()
         if self._reads_devices:
             self._read_telemetry()
 
@@ -165,6 +158,8 @@ class Workbench(Shell):
         if self.training is not None and self.training.alive:
             state = "paused" if self.training.paused else "training"
             self.activity = f"{state} {self.training.run.name}"
+        elif self.watches:
+            self.activity = "only watching"
         else:
             self.activity = "" if self.torch_ready else "loading torch …"
 
@@ -184,11 +179,16 @@ class Workbench(Shell):
             self.notify(f"{busy} is being trained here; stop it first (x)", severity="warning")
             return
         self.training = TrainingThread(
-            run, self.post_message, device=self.device, data_dir=self.data_dir
+            run, self._hear_of_training, device=self.device, data_dir=self.data_dir
         )
         self.training.start()
         self.open_run(run)
         self.show_activity()
+
+    def _hear_of_training(self, message: Message) -> None:
+        # The training outlives the app, and its loop.
+        with suppress(RuntimeError):
+            self.post_message(message)
 
     def open_run(self, run: Run) -> None:
         """Make a run the current one and show it in the Train view."""
@@ -273,6 +273,11 @@ class Workbench(Shell):
 
     # --- Actions -------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self.watches and action == "view":
+            return False
+        return super().check_action(action, parameters)
+
     def action_view(self, name: str) -> None:
         if not isinstance(self.screen, View):
             return
@@ -285,34 +290,39 @@ class Workbench(Shell):
         self.action_leave()
 
     def action_leave(self) -> None:
-        if any(isinstance(screen, Confirm) for screen in self.screen_stack):
+        if any(isinstance(screen, Leave) for screen in self.screen_stack):
             return
-        if self.training is None or not self.training.alive:
+        training = self.training
+        if training is None or not training.alive:
             self.exit()
             return
 
-        def decided(leave: bool | None) -> None:
-            if leave:
-                self._stop_and_exit()
+        def decided(way: Way | None) -> None:
+            if way in ("stop", "hand over"):
+                self._part_from(training, hand_over=way == "hand over")
 
-        name = self.training.run.name
-        self.push_screen(
-            Confirm(
-                f"{name} is being trained",
-                f"Save a checkpoint, stop the training and quit? `ddpm-tui resume {name}` goes on.",
-                yes="Save and quit",
-                no="Stay",
-            ),
-            decided,
-        )
+        self.push_screen(Leave(training.run.name), decided)
 
     @work(thread=True, group="leave", exit_on_error=False)
-    def _stop_and_exit(self) -> None:
-        training = self.training
-        if training is not None:
-            training.request("stop")
-            self.call_from_thread(
-                self.notify, f"Saving {training.run.name} …", timeout=_STOP_TIMEOUT, markup=False
-            )
-            training.join(_STOP_TIMEOUT)
-        self.call_from_thread(self.exit)
+    def _part_from(self, training: TrainingThread, *, hand_over: bool) -> None:
+        """Have a training save and stop, or go on in a process of its own; then end."""
+        from ddpm_tui.headless.detaching import detach, told
+
+        run, paused = training.run, training.paused
+        self.call_from_thread(self.notify, f"Saving {run.name} …", timeout=60, markup=False)
+        training.request("stop")
+        training.join()
+        message = None
+        if hand_over and run.status().state == "stopped":
+            note = f"Handing {run.name} over …"
+            self.call_from_thread(self.notify, note, timeout=60, markup=False)
+            try:
+                pid = detach(run, device=self.device, data_dir=self.data_dir)
+                if paused:
+                    ask(run, "pause")
+            except EngineError as error:
+                # It is stopped, with a checkpoint: `r` goes on.
+                self.call_from_thread(self.complain, error)
+                return
+            message = clean(told(run, pid))
+        self.call_from_thread(self.exit, message=message)

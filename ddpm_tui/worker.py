@@ -129,6 +129,9 @@ class TrainingThread:
 
     Args:
         post: posts a message to the app; called from the thread.
+
+    Attributes:
+        requests: what it is asked; obeyed between two steps.
     """
 
     def __init__(
@@ -144,7 +147,7 @@ class TrainingThread:
         self._post = post
         self._device = device
         self._data_dir = data_dir
-        self._requests = Requests(run)
+        self.requests = Requests(run)
         self._thread = threading.Thread(target=self._main, name=f"train {run.name}", daemon=True)
 
     def start(self) -> None:
@@ -152,11 +155,11 @@ class TrainingThread:
 
     def request(self, what: Request) -> None:
         """Ask for something; obeyed between two steps, as what others ask through the folder."""
-        self._requests.put(what)
+        self.requests.put(what)
 
     @property
     def paused(self) -> bool:
-        return self._requests.paused
+        return self.requests.paused
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended, at most `timeout` seconds."""
@@ -201,7 +204,7 @@ class TrainingThread:
         from engine.train import Trainer
 
         trainer = Trainer(self.run, device=self._device, data_dir=self._data_dir)
-        for event in obeying(trainer, self._requests):
+        for event in obeying(trainer, self.requests):
             self._publish(event)
 
     def _publish(self, event: Event) -> None:

@@ -6,7 +6,8 @@ import os
 import sys
 
 from ddpm_tui.cli.opening import open_workbench
-from ddpm_tui.exit_codes import INTERRUPTED
+from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
+from ddpm_tui.headless.signals import PreemptedError, preemptible
 from engine.allocator import keep_freed_memory
 from engine.errors import EngineError
 
@@ -23,16 +24,20 @@ def main() -> None:
     try:
         code: object = None
         if sys.argv[1:]:
-            code = _verb()
+            with preemptible():
+                code = _verb()
         else:
             # The parser would be a fifth of the wait for the first screen.
-            open_workbench()
+            code = open_workbench()
     except EngineError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _complain("interrupted")
         sys.exit(INTERRUPTED)
+    except PreemptedError as signal:
+        _complain(f"ended by {signal}; nothing half done was kept")
+        sys.exit(PREEMPTED)
     except BrokenPipeError:
         # `ddpm-tui runs | head`: the reader has gone. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

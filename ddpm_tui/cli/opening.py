@@ -28,8 +28,16 @@ def open_workbench(
     *,
     device: str = "auto",
     train: str | None = None,
+    watch: str | None = None,
     link_budget: float | None = None,
-) -> None:
+) -> int:
+    """Open the workbench, with a run to train or only to watch.
+
+    A training that goes on after it is waited for.
+
+    Returns:
+        The exit code.
+    """
     require_terminal()
     from ddpm_tui import color as colors
 
@@ -40,7 +48,9 @@ def open_workbench(
     if link_budget is not None:
         own = replace(own, link_budget=link_budget)
     from ddpm_tui.app import Workbench
-    from ddpm_tui.terminal.hangup import watched
+    from ddpm_tui.exit_codes import PREEMPTED
+    from ddpm_tui.headless.outliving import outlive, outlive_unsignalled
+    from ddpm_tui.terminal.leaving import watched
     from ddpm_tui.terminal.reading import listen
 
     app = Workbench(
@@ -48,8 +58,20 @@ def open_workbench(
         data_dir=data_dir,
         device=device,
         train=train,
+        watch=watch,
         preferences=own,
     )
     listen()
-    with watched(app.leave_terminal, app.save_training):
-        app.run()
+
+    def rescue() -> None:
+        outlive_unsignalled(app.training, leaving)
+
+    with watched(app.end_screen, rescue) as leaving:
+        try:
+            app.run()
+        finally:
+            leaving.screen_ended()
+            code = PREEMPTED if leaving.preempted else 0
+            if app.training is not None and app.training.alive:
+                code = outlive(app.training, leaving)
+    return code

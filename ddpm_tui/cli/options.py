@@ -49,6 +49,17 @@ LinkBudget = Annotated[
 OpenWorkbench = Annotated[
     bool, typer.Option("--tui", help="Open the workbench with this run going.")
 ]
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach",
+        help="Train in a process of its own, which outlives this terminal; wait only "
+        "until it trains.",
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="Say nothing but the run's name, and what goes wrong.")
+]
 PictureSeed = Annotated[int, typer.Option(help="Picture i depends on the seed and i alone.", min=0)]
 SamplerName = Annotated[Sampler | None, typer.Option(help="Sampler [default: the run's].")]
 Steps = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +13,17 @@ from ddpm_tui.cli.opening import open_workbench, require_terminal
 from ddpm_tui.cli.options import (
     ColorOption,
     DataDir,
+    Detach,
     Device,
     Json,
     LinkBudget,
     OpenWorkbench,
+    Quiet,
     RunName,
     RunsDir,
     merge_settings,
     open_named,
+    print_json,
     resolve_runs_dir,
 )
 from engine.errors import ConfigError, EngineError
@@ -90,8 +94,10 @@ def train(
         str | None, typer.Option(help="Name of the run [default: run1, run2, …].")
     ] = None,
     tui: OpenWorkbench = False,
+    detach: Detach = False,
     color: ColorOption = Color.auto,
     link_budget: LinkBudget = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train a new run and keep it in its own folder.
@@ -99,8 +105,7 @@ def train(
     Prints the run's name first. Ctrl+C, `ddpm-tui stop`, SIGTERM and SIGUSR1 save a checkpoint and
     stop; `ddpm-tui resume` goes on. The exit code is 130, after one of the two signals 75.
     """
-    if tui:
-        require_terminal()
+    _check(tui, detach)
     overrides: dict[str, dict[str, Any]] = {
         "data": {"batch_size": batch_size},
         "diffusion": {
@@ -126,17 +131,7 @@ def train(
 
     resolve_device(device)
     run = create_run(resolve_runs_dir(runs_dir), config, name=name)
-    if tui:
-        open_workbench(
-            run.path.parent,
-            data_dir,
-            color,
-            device=device,
-            train=run.name,
-            link_budget=link_budget,
-        )
-        return
-    _train(run, device, data_dir, as_json)
+    _begin(run, device, data_dir, color, link_budget, tui, detach, quiet, as_json)
 
 
 def resume(
@@ -145,11 +140,14 @@ def resume(
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
     tui: OpenWorkbench = False,
+    detach: Detach = False,
     color: ColorOption = Color.auto,
     link_budget: LinkBudget = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Go on with a run from its last checkpoint."""
+    _check(tui, detach)
     opened = open_named(runs_dir, run)
     status = opened.status()
     if status.state == "finished":
@@ -157,17 +155,19 @@ def resume(
             f"{run} is finished: {status.step} of {status.total_steps} steps",
             f"Sample from it: ddpm-tui sample {run}. To train longer, start anew with --steps.",
         )
-    if tui:
-        open_workbench(
-            opened.path.parent,
-            data_dir,
-            color,
-            device=device,
-            train=run,
-            link_budget=link_budget,
-        )
-        return
-    _train(opened, device, data_dir, as_json)
+    _begin(opened, device, data_dir, color, link_budget, tui, detach, quiet, as_json)
+
+
+def watch(
+    run: RunName,
+    runs_dir: RunsDir = None,
+    color: ColorOption = Color.auto,
+    link_budget: LinkBudget = None,
+) -> None:
+    """Look at a run live, wherever it is trained; no key changes anything."""
+    opened = open_named(runs_dir, run)
+    code = open_workbench(opened.path.parent, None, color, watch=run, link_budget=link_budget)
+    raise typer.Exit(code)
 
 
 def stop(
@@ -225,9 +225,47 @@ def _config(
     return config
 
 
-def _train(run: Run, device: str, data_dir: Path | None, as_json: bool) -> None:
-    from ddpm_tui.headless import training
+def _check(tui: bool, detach: bool) -> None:
+    if tui and detach:
+        raise ConfigError("--tui and --detach exclude each other", "Give one of them.")
+    if tui:
+        require_terminal()
 
-    code = training.train(run, device=device, data_dir=data_dir, as_json=as_json)
-    if code:
-        raise typer.Exit(code)
+
+def _begin(
+    run: Run,
+    device: str,
+    data_dir: Path | None,
+    color: Color,
+    link_budget: float | None,
+    tui: bool,
+    detach: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Train a run: in the workbench, in a process of its own, or here."""
+    if tui:
+        code = open_workbench(
+            run.path.parent,
+            data_dir,
+            color,
+            device=device,
+            train=run.name,
+            link_budget=link_budget,
+        )
+    elif detach:
+        from ddpm_tui.headless import detaching
+
+        code = 0
+        pid = detaching.detach(run, device=device, data_dir=data_dir)
+        if as_json:
+            print_json({"event": "detached", "name": run.name, "pid": pid})
+        else:
+            print(run.name)
+        if not (as_json or quiet):
+            print(detaching.told(run, pid), file=sys.stderr)
+    else:
+        from ddpm_tui.headless import training
+
+        code = training.train(run, device=device, data_dir=data_dir, as_json=as_json, quiet=quiet)
+    raise typer.Exit(code)

@@ -23,6 +23,7 @@ app.callback(invoke_without_command=True)(workbench)
 for verb in (
     training.train,
     training.resume,
+    training.watch,
     training.stop,
     drawing.sample,
     taking.take,

@@ -63,8 +63,9 @@ def workbench(
         write_screenshot(folder, data_dir, device, color, screenshot, size, out, run, press)
         return
     if context.invoked_subcommand is None:
-        open_workbench(runs_dir, data_dir, color, device=device, link_budget=link_budget)
-        return
+        raise typer.Exit(
+            open_workbench(runs_dir, data_dir, color, device=device, link_budget=link_budget)
+        )
     # What stands before a verb holds for it too, unless it says otherwise itself.
     given = {
         "runs_dir": runs_dir,

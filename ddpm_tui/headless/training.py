@@ -1,16 +1,15 @@
-"""`ddpm-tui train` and `resume`: the loop, its progress, and the signals that stop it."""
+"""`ddpm-tui train` and `resume`: the loop and its progress."""
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
 from ddpm_tui.headless.progress import Progress, progress
+from ddpm_tui.headless.signals import Signals
 from ddpm_tui.report import figure
 from engine.runs.requests import Requests
 
@@ -18,41 +17,19 @@ if TYPE_CHECKING:
     from engine.events import Event
     from engine.runs.folder import Run
 
-# Batch systems send these some time before they take the machine away.
-_PREEMPTING = (signal.SIGTERM, signal.SIGUSR1)
-_STOPPING = (signal.SIGINT, *_PREEMPTING)
-
-
-class Signals:
-    """Ctrl+C, SIGTERM or SIGUSR1 once asks to stop at a good place; twice stops at once.
-
-    Attributes:
-        received: the first of them.
-    """
-
-    def __init__(self, requests: Requests) -> None:
-        self.received: int | None = None
-        self._requests = requests
-
-    def _handle(self, number: int, _frame: object) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-        self._requests.put("stop")
-
-    def __enter__(self) -> Signals:
-        self._before = {number: signal.signal(number, self._handle) for number in _STOPPING}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
 
 def train(
-    run: Run, *, device: str = "auto", data_dir: Path | None = None, as_json: bool = False
+    run: Run,
+    *,
+    device: str = "auto",
+    data_dir: Path | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Train a run to its end, or until it is asked to stop.
+
+    Args:
+        quiet: say nothing but the name of the run; train.log has what is worth knowing.
 
     Returns:
         The exit code: 0 when it is finished, else one of `ddpm_tui.exit_codes`; then a checkpoint
@@ -60,7 +37,7 @@ def train(
     """
     started = time.monotonic()
     print(json.dumps({"event": "run", "name": run.name}) if as_json else run.name, flush=True)
-    if not as_json:
+    if not (as_json or quiet):
         print("loading torch and the data", file=sys.stderr, flush=True)
     requests = Requests(run)
     with Signals(requests) as signals:
@@ -70,14 +47,16 @@ def train(
 
         trainer = Trainer(run, device=device, data_dir=data_dir)
         finished = False
-        with progress(run.name, trainer.config.training.steps, quiet=as_json) as bar:
+        with progress(run.name, trainer.config.training.steps, quiet=as_json or quiet) as bar:
             for event in obeying(trainer, requests):
-                _report(event, bar, as_json)
+                if not quiet:
+                    _report(event, bar, as_json)
                 finished = isinstance(event, Finished)
     if not finished:
-        print(f"stopped; go on with: ddpm-tui resume {run.name}", file=sys.stderr)
-        return PREEMPTED if signals.received in _PREEMPTING else INTERRUPTED
-    if not as_json:
+        if not quiet:
+            print(f"stopped; go on with: ddpm-tui resume {run.name}", file=sys.stderr)
+        return signals.exit_code
+    if not (as_json or quiet):
         status = run.status()
         print(
             f"finished: {status.step:,} steps in {(time.monotonic() - started) / 60:.1f} "

@@ -78,6 +78,8 @@ class TopBar(Widget):
         x = 10 if self.size.width >= 80 else 0
         tabs = []
         for view, title in VIEWS:
+            if cast("Workbench", self.app).watches and view != self._view:
+                continue
             text = f" {table[f'app.{view}'].display} {title} "
             tabs.append((x, view, text))
             x += len(text)

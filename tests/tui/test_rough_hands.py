@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
-from ddpm_tui.views.dialogs import Confirm
 from ddpm_tui.views.going_on import AnswersOnce, Palette
+from ddpm_tui.views.leave import Leave, Way
 from ddpm_tui.views.runs import RunsView
 from tests.tui.test_workbench import until
 
@@ -35,36 +35,36 @@ async def test_the_mouse_on_a_toast_that_just_goes_does_nothing(tmp_path: Path) 
 
 
 async def test_a_dialog_answers_once_however_often_enter_is_pressed(tmp_path: Path) -> None:
-    answers: list[bool | None] = []
+    answers: list[Way | None] = []
     async with Workbench(tmp_path / "runs").run_test() as pilot:
-        below = Confirm("below", "?", yes="Yes", no="No")
-        dialog = Confirm("on top", "?", yes="Yes", no="No")
+        below = Leave("below")
+        dialog = Leave("on top")
         pilot.app.push_screen(below)
         pilot.app.push_screen(dialog, answers.append)
         await pilot.pause()
-        dialog.action_answer(True)
-        dialog.action_answer(True)
+        dialog.action_answer("stop")
+        dialog.action_answer("stop")
         await pilot.pause()
-        assert answers == [True]
+        assert answers == ["stop"]
         assert pilot.app.screen is below
 
 
 async def test_a_dialog_does_not_take_the_one_above_for_itself(tmp_path: Path) -> None:
-    answers: list[bool | None] = []
+    answers: list[Way | None] = []
     async with Workbench(tmp_path / "runs").run_test() as pilot:
-        dialog = Confirm("below", "?", yes="Yes", no="No")
+        dialog = Leave("below")
         pilot.app.push_screen(dialog, answers.append)
         await pilot.press("ctrl+p")
         palette = pilot.app.screen
         assert isinstance(palette, Palette)
-        dialog.action_answer(True)
-        dialog.action_answer(True)
+        dialog.action_answer("stop")
+        dialog.action_answer("stop")
         await pilot.pause()
         assert pilot.app.screen is palette
         palette.dismiss()
-        dialog.action_answer(False)
+        dialog.action_answer("stay")
         await pilot.pause()
-        assert answers == [False]
+        assert answers == ["stay"]
 
 
 async def test_the_palette_runs_a_command_once(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_every_dialog_answers_once() -> None:
             yield from below(one)
 
     own = {kind for kind in below(ModalScreen) if kind.__module__.startswith("ddpm_tui.")}
-    assert Confirm in own
+    assert Leave in own
     assert not {kind for kind in own if not issubclass(kind, AnswersOnce)}
 
 

@@ -12,10 +12,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
+from ddpm_tui.headless.outliving import outlive
 from ddpm_tui.keys import KEYS, bindings
 from ddpm_tui.screenshot.files import rows_of
-from ddpm_tui.views.dialogs import Confirm
+from ddpm_tui.terminal.leaving import Leaving
 from ddpm_tui.views.help import HelpScreen
+from ddpm_tui.views.leave import Leave
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.views.runs import RunsView
 from ddpm_tui.views.train import Facts, TrainView
@@ -173,9 +175,9 @@ async def test_quitting_with_a_training_asks_first_and_saves(tmp_path: Path) -> 
         run = tmp_path / "runs" / "run1"
         await until(lambda: loss_rows(run) > 0, pilot)
         await pilot.press("q")
-        assert isinstance(app.screen, Confirm)
+        assert isinstance(app.screen, Leave)
         await pilot.press("escape")
-        assert isinstance(app.screen, TrainView), "no is the answer of escape"
+        assert isinstance(app.screen, TrainView), "escape stays"
         await pilot.press("q", "y")
         await until(lambda: not app.is_running or app._exit, pilot)
     status = json.loads((run / "status.json").read_text())
@@ -190,7 +192,7 @@ async def test_the_quit_key_of_textual_asks_as_well(tmp_path: Path) -> None:
         await pilot.press("enter")
         await until(lambda: loss_rows(tmp_path / "runs" / "run1") > 0, pilot)
         await pilot.press("ctrl+q")
-        assert isinstance(app.screen, Confirm)
+        assert isinstance(app.screen, Leave)
         await pilot.press("ctrl+q")
         assert app.is_running
         assert len(app.screen_stack) == 2, "one question is enough"
@@ -207,7 +209,8 @@ async def test_a_training_is_saved_however_the_workbench_ends(tmp_path: Path) ->
         await pilot.press("enter")
         run = tmp_path / "runs" / "run1"
         await until(lambda: loss_rows(run) > 0, pilot)
-    app.save_training()
+    assert app.training is not None
+    assert outlive(app.training, Leaving()) == 130
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "stopped"
     assert (run / "checkpoints" / f"step-{status['step']:08d}").is_dir()

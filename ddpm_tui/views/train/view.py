@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from engine.images import Pixels
 
 NOTHING = "No run is open. n trains a new one, 1 lists the runs."
+_STEERING = ("toggle_pause", "checkpoint", "preview", "stop", "new", "resume", "sample")
 # Enough columns for any screen; the strip takes what it has room for.
 _HEAT_COLUMNS = 200
 
@@ -227,6 +228,8 @@ class TrainView(PanedView, PictureView):
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that make no sense now leave the footer."""
+        if action in _STEERING and self.workbench.watches:
+            return False
         if action in ("toggle_pause", "checkpoint", "preview", "stop"):
             return self._is_trained
         if action in ("resume", "new"):
