@@ -174,6 +174,21 @@ class Optimization:
             _finite(loss), _finite(norm), steps, int(skipped), int(in_a_row), tuple(others)
         )
 
+    def untallied(self) -> dict[str, Tensor]:
+        """The figures of the steps since the last tally, for a checkpoint: (steps,), and ()."""
+        nothing = torch.empty(0, device=self.device)
+        return {
+            "losses": torch.stack(self._losses) if self._losses else nothing,
+            "skips": torch.stack(self._skips) if self._skips else nothing,
+            "skipped_in_a_row": self._in_a_row,
+        }
+
+    def load_untallied(self, figures: Mapping[str, Tensor]) -> None:
+        """Tally the steps that `untallied` gave with those that follow."""
+        self._losses = list(figures["losses"].to(self.device))
+        self._skips = list(figures["skips"].to(self.device))
+        self._in_a_row = figures["skipped_in_a_row"].to(self.device)
+
     def tensors(self) -> dict[str, Tensor]:
         """The optimizer's state by parameter and name, for a checkpoint."""
         state = self.optimizer.state_dict()["state"]

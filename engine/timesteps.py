@@ -39,6 +39,14 @@ class LossByTimestep:
         """Forget what was added."""
         self._sums = torch.zeros_like(self._sums)
 
+    def state(self) -> Tensor:
+        """What was added, float32 (2, stretches): sums, then counts; for a checkpoint."""
+        return self._sums.clone()
+
+    def load(self, state: Tensor) -> None:
+        """Go on from what `state` gave."""
+        self._sums = state.to(self._sums)
+
     def take(self) -> Tensor:
         """What was added, float32, to be read back with other figures; and clear. See `means`."""
         sums = self._sums.flatten()

@@ -392,6 +392,11 @@ class Trainer:
         if self.ema is not self.model:
             tensors["ema"] = self.ema.state_dict()
         values = [value for group in tensors.values() for value in group.values()]
+        # Those of steps that no row of the metrics tells yet, finite or not.
+        tensors["figures"] = {
+            **self.optimization.untallied(),
+            "loss_by_t": self.gradients.by_t.state(),
+        }
         if not (math.isfinite(eval_loss) and all(bool(v.isfinite().all()) for v in values)):
             raise WeightsLostError(
                 f"The weights are not finite at step {self.step:,} and were not saved",
@@ -435,6 +440,7 @@ class Trainer:
             self.model.load_state_dict(fresh)
             self.ema.load_state_dict(fresh)
             self.optimization.reset()
+            self.gradients.by_t.clear()
             self.step = 0
             self._status = replace(self._status, loss=None, eval_loss=None)
 
@@ -450,6 +456,13 @@ class Trainer:
             self.optimization.load(
                 load_file(found.path / "optimizer.safetensors"), saved.get("scaler") or {}
             )
+            figures = found.path / "figures.safetensors"
+            if figures.exists():  # older versions had none
+                untold = load_file(figures)
+                self.gradients.by_t.load(untold.pop("loss_by_t"))
+                self.optimization.load_untallied(untold)
+            else:
+                self.gradients.by_t.clear()
         except (SafetensorError, RuntimeError, OSError, LookupError, ValueError) as error:
             raise CheckpointError(
                 f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: "
@@ -480,7 +493,6 @@ class Trainer:
         self._restore()
         self.rollbacks, self.elapsed = rollbacks, elapsed
         self._train_seconds, self._logged_at = 0.0, self.step
-        self.gradients.by_t.clear()
         drop_rows_after(self.run.metrics_path, self.step)
         self._notice(
             f"the loss is not finite at step {lost_at:,}: back to step {self.step:,}, at "

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 from functools import cache
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
@@ -43,14 +43,23 @@ def _command(args: tuple[str, ...], cwd: Path, env: dict[str, str], out: Path, e
     main()
 
 
+def start(*args: str, cwd: Path, env: dict[str, str], out: Path, err: Path) -> ForkServerProcess:
+    """Begin `ddpm-tui ARGUMENTS`; what it says goes to the two files, its standard input is empty.
+
+    Whoever starts it joins it.
+    """
+    out.touch()
+    err.touch()
+    process = _loaded().Process(target=_command, args=(args, cwd, env, out, err))
+    process.start()
+    return process
+
+
 def run_started(*args: str, cwd: Path, env: dict[str, str]) -> CompletedProcess[str]:
-    """What `ddpm-tui ARGS` said and how it ended; its standard input is empty."""
+    """What `ddpm-tui ARGUMENTS` said and how it ended."""
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        out.touch()
-        err.touch()
-        process = _loaded().Process(target=_command, args=(args, cwd, env, out, err))
-        process.start()
+        process = start(*args, cwd=cwd, env=env, out=out, err=err)
         process.join(_SECONDS)
         if process.is_alive():
             process.kill()
