@@ -23,9 +23,11 @@ from engine.errors import EngineError
 from engine.images import Pixels, read_png
 from engine.runs.checkpoint import Checkpoint, list_checkpoints
 from engine.runs.curves import CurveReader, Curves
+from engine.runs.devices import DEVICES, read_devices
 from engine.runs.folder import Run, Status
 from engine.runs.previews import Previews, list_previews, preview_path
 from engine.runs.scores import Score, list_scores
+from engine.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from engine.events import Weights
@@ -62,6 +64,7 @@ class Snapshot:
         held_out: (step, loss of the EMA weights on held-out images) of the checkpoints.
         scores: the evaluations, by step.
         log: the last lines of train.log.
+        devices: of the machine of the trainer, as it told of them last.
     """
 
     run: Run
@@ -74,6 +77,7 @@ class Snapshot:
     held_out: tuple[tuple[int, float], ...] = ()
     scores: tuple[Score, ...] = ()
     log: tuple[str, ...] = ()
+    devices: Telemetry | None = None
 
     def says_the_same(self, other: Snapshot) -> bool:
         """Whether nothing changed; parts that were not read anew are the same objects."""
@@ -226,6 +230,7 @@ class RunFeed:
             held_out=held_out,
             scores=before.scores if same(run.path / "evaluations") else list_scores(run),
             log=before.log if same(run.log_path) else _tail(run.log_path),
+            devices=before.devices if same(run.path / DEVICES) else read_devices(run),
         )
 
     def _grid(self, previews: Previews) -> Grid | None:

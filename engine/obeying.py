@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from engine.events import Event, Finished, Started
+from engine.runs.devices import devices_told
 from engine.runs.requests import Requests
 from engine.train import Trainer
 
@@ -20,27 +21,34 @@ def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None
     """
     events = iter(trainer)
     try:
-        for event in events:
-            if isinstance(event, Started):
-                requests.forget()
-            yield event
-            if isinstance(event, Finished):
-                continue  # who asks now comes too late: a stop would take back that it is finished
-            paused = False
-            while (what := requests.next(wait=paused)) is not None:
-                match what:
-                    case "pause":
-                        paused = True
-                        trainer.pause()
-                    case "go on":
-                        paused = False
-                        trainer.unpause()
-                    case "checkpoint":
-                        yield trainer.checkpoint()
-                    case "preview":
-                        yield from trainer.preview()
-                    case "stop":
-                        yield trainer.checkpoint()
-                        return
+        with devices_told(trainer.run):
+            yield from _obeyed(trainer, events, requests)
     finally:
         events.close()
+
+
+def _obeyed(
+    trainer: Trainer, events: Iterator[Event], requests: Requests
+) -> Generator[Event, None, None]:
+    for event in events:
+        if isinstance(event, Started):
+            requests.forget()
+        yield event
+        if isinstance(event, Finished):
+            continue  # who asks now comes too late: a stop would take back that it is finished
+        paused = False
+        while (what := requests.next(wait=paused)) is not None:
+            match what:
+                case "pause":
+                    paused = True
+                    trainer.pause()
+                case "go on":
+                    paused = False
+                    trainer.unpause()
+                case "checkpoint":
+                    yield trainer.checkpoint()
+                case "preview":
+                    yield from trainer.preview()
+                case "stop":
+                    yield trainer.checkpoint()
+                    return

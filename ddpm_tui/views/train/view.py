@@ -67,6 +67,7 @@ class TrainView(PanedView, PictureView):
         self._snapshot: Snapshot | None = None
         self._offered: tuple[object, ...] = ()
         self._frame = (-1, -1)
+        self._devices_elsewhere = False
 
     def body(self) -> ComposeResult:
         yield Facts()
@@ -159,6 +160,7 @@ class TrainView(PanedView, PictureView):
             self._chart.show_run(snapshot)
             self._show_heat(snapshot)
         self._log.show_lines(snapshot.log)
+        self._show_devices(before, snapshot)
         if not snapshot.previews.ema and snapshot.config["training"]["preview_every"] == 0:
             self._pictures.clear("This run paints no samples while it trains; p paints one now.")
         else:
@@ -221,8 +223,21 @@ class TrainView(PanedView, PictureView):
             self._feed.look_at(message.step)
 
     def _show_telemetry(self, telemetry: Telemetry | None) -> None:
-        if telemetry is not None:
+        if telemetry is not None and not self._devices_elsewhere:
             self.query_one(DevicePanel).update(telemetry)
+
+    def _show_devices(self, before: Snapshot | None, snapshot: Snapshot) -> None:
+        """Another trainer tells of its own machine and process."""
+        status, panel = snapshot.status, self.query_one(DevicePanel)
+        trained = status.state in ("running", "paused")
+        elsewhere = trained and not self.workbench.trains(snapshot.run)
+        if elsewhere != self._devices_elsewhere:
+            self._devices_elsewhere = elsewhere
+            panel.forget()
+            panel.border_title = f"devices of {clean(status.host)}" if elsewhere else "devices"
+        fresh = before is None or before.devices is not snapshot.devices
+        if elsewhere and fresh and snapshot.devices is not None:
+            panel.update(snapshot.devices)
 
     # --- Keys: the training --------------------------------------------------------------------
 

@@ -66,6 +66,11 @@ class DevicePanel(Widget):
         self._lines: list[Line] = []
         self._lines_size: Size | None = None  # what `_lines` was laid out for
 
+    def forget(self) -> None:
+        """What follows is of other devices."""
+        self.history = History()
+        self._steady = Steady()
+
     def update(self, telemetry: Telemetry) -> None:
         """Show a new snapshot; call it once per sampling period, on the app's thread."""
         shown = self._steady(telemetry)
