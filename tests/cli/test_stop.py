@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +61,23 @@ def test_a_preempted_training_saves_a_checkpoint_and_says_so_by_its_code(
         process.send_signal(number)
     assert process.returncode == 75
     assert step(tmp_path) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["sample", "evaluate"])
+def test_what_is_not_a_training_leaves_nothing_half_done(
+    trained: Path, tmp_path: Path, verb: str
+) -> None:
+    shutil.copytree(trained, tmp_path / "runs")
+    before = sorted((tmp_path / "runs").rglob("*"))
+    command = [sys.executable, "-m", "ddpm_tui", verb, "tiny", "--num", "200000"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(6)  # it would take minutes
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=20)[1]
+    assert process.returncode == 75
+    assert told.splitlines()[-1] == "ddpm-tui: ended by SIGTERM; nothing half done was kept"
+    assert sorted((tmp_path / "runs").rglob("*")) == before
 
 
 def test_there_is_nothing_to_stop(trained: Path, tmp_path: Path) -> None:
