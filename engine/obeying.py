@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from engine.events import Event, Finished, Started
+from engine.events import Event, Finished, Started, Waiting
 from engine.runs.requests import Requests
 from engine.train import Trainer
 
 
 def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None]:
     """Train to the end, or until somebody asks to stop; every request is obeyed between two steps.
+
+    A full disk keeps nobody from stopping: then it ends at the last checkpoint there is.
 
     Yields:
         The events of the trainer, and those of what was asked.
@@ -23,7 +25,8 @@ def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None
         for event in events:
             if isinstance(event, Started):
                 requests.forget()
-            yield event
+            if not isinstance(event, Waiting):
+                yield event
             if isinstance(event, Finished):
                 continue  # who asks now comes too late: a stop would take back that it is finished
             paused = False
@@ -36,11 +39,11 @@ def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None
                         paused = False
                         trainer.unpause()
                     case "checkpoint":
-                        yield trainer.checkpoint()
+                        yield from trainer.try_checkpoint()
                     case "preview":
                         yield from trainer.preview()
                     case "stop":
-                        yield trainer.checkpoint()
+                        yield from trainer.try_checkpoint()
                         return
     finally:
         events.close()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,29 +152,43 @@ def save_checkpoint(
     Raises:
         RunError: the folder cannot be written; then nothing is left of the attempt.
     """
-    from safetensors.torch import save
-
+    if run.metrics_path.exists():
+        # A resume keeps the rows up to here, so they have to be on the disk before it can.
+        io.sync(run.metrics_path)
+        io.sync(run.path)
     target = run.checkpoints_path / f"step-{step:08d}"
     with io.published_folder(target) as folder:
+        hashes: dict[str, str] = {}
+
+        def write(name: str, data: bytes) -> None:
+            # Of what is in memory: read back, it would come out of the system's cache anyway.
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            io.write_synced(folder / name, data)
+
         for name, values in tensors.items():
-            # Not save_file: it has errors of its own for a full disk.
-            data = save({key: value.detach().contiguous().cpu() for key, value in values.items()})
-            (folder / f"{name}.safetensors").write_bytes(data)
-        (folder / "state.json").write_text(json.dumps(dict(state), indent=2) + "\n")
-        hashes = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+            write(f"{name}.safetensors", _serialised(values))
+        write("state.json", json.dumps(dict(state), indent=2).encode() + b"\n")
         manifest = {"step": step, "written": time.time(), "sha256": hashes}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        io.write_synced(folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
     return Checkpoint(target, step)
+
+
+def _serialised(values: Mapping[str, Tensor]) -> bytes:
+    # Not save_file: it has errors of its own for a full disk.
+    from safetensors.torch import save
+
+    return save({key: value.detach().contiguous().cpu() for key, value in values.items()})
 
 
 def prune_checkpoints(run: Run, keep: int, saved: Checkpoint) -> None:
     """Remove all but the newest `keep` up to the one just saved, and the best of them.
 
     What is newer than that does not verify, or training would have gone on from there: it neither
-    counts nor is it touched.
+    counts nor is it touched. What cannot be removed stays.
     """
     checkpoints = [entry for entry in list_checkpoints(run) if entry.step <= saved.step]
     best = best_checkpoint(checkpoints)
     for checkpoint in checkpoints[:-keep]:
         if best is None or checkpoint.step != best.step:
-            shutil.rmtree(checkpoint.path, ignore_errors=True)
+            with suppress(RunError):
+                io.remove(checkpoint.path)
