@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from engine.errors import EngineError
 from engine.events import Event, Finished, Started, Waiting
 from engine.runs.requests import Requests
 from engine.train import Trainer
@@ -45,5 +46,7 @@ def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None
                     case "stop":
                         yield from trainer.try_checkpoint()
                         return
+    except EngineError as error:
+        events.throw(error)  # what was asked went wrong: the trainer leaves word of it, and raises
     finally:
         events.close()

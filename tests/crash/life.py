@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,14 +109,14 @@ class Life:
     def train_a_while(self) -> None:
         """Paused and stopped between two checkpoints."""
         trainer = Trainer(self.run, device="cpu")
-        events = iter(trainer)
-        for event in events:
-            self._heard(event)
-            if isinstance(event, Stepped) and event.step == 1:
-                trainer.pause()
-                trainer.unpause()
-            if isinstance(event, Stepped) and event.step >= 3:
-                events.close()
+        with closing(iter(trainer)) as events:
+            for event in events:
+                self._heard(event)
+                if isinstance(event, Stepped) and event.step == 1:
+                    trainer.pause()
+                    trainer.unpause()
+                if isinstance(event, Stepped) and event.step >= 3:
+                    return
 
     def train_to_the_end(self) -> None:
         for event in Trainer(self.run, device="cpu"):
