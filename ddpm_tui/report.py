@@ -81,7 +81,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int])
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The listing of `ddpm-tui runs`; tags where a run has some, and what a paused one waits for."""
+    """The listing of `ddpm-tui runs`; tags where there are some; what a paused one waits for."""
     now = time.time()
     body = []
     for row in rows:

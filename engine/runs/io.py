@@ -223,24 +223,28 @@ def read_json(path: Path) -> dict[str, Any]:
 def append_line(path: Path, line: str) -> None:
     """Append one line in one write(), so that a reader sees it whole or torn at the end only.
 
-    What could be written of a line that does not fit is taken back; a torn end that is there
-    already is ended first.
+    After an error what was written of it is taken back; a torn end that is there already is ended
+    first.
     """
-    with (
-        explained("write", path),
-        _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor,
-    ):
-        end = os.fstat(descriptor).st_size
-        torn = end and os.pread(descriptor, 1, end - 1) != b"\n"
-        data = b"\n" * bool(torn) + line.encode() + b"\n"
+    with explained("write", path):
+        end, data = -1, b""
         try:
-            _write(descriptor, data)
+            with _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
+                end = os.fstat(descriptor).st_size
+                torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+                data = b"\n" * torn + line.encode() + b"\n"
+                _write(descriptor, data)
         except OSError:
-            # Not where somebody else has appended meanwhile.
-            if end < os.fstat(descriptor).st_size < end + len(data):
-                with suppress(OSError):
-                    disk.truncate(descriptor, end)
+            if end >= 0:
+                _take_back(path, end, len(data))
             raise
+
+
+def _take_back(path: Path, end: int, size: int) -> None:
+    """Cut off what was appended, unless somebody else has appended meanwhile."""
+    with suppress(OSError), _opened(path, os.O_WRONLY) as descriptor:
+        if end < os.fstat(descriptor).st_size <= end + size:
+            disk.truncate(descriptor, end)
 
 
 # --- Appearing complete --------------------------------------------------------------------------
