@@ -363,9 +363,11 @@ def claim(folder: Path, target: Path) -> bool:
             _sync_folder(target.parent)
             if folder.parent != target.parent:
                 _sync_folder(folder.parent)
-        except BaseException:
-            with suppress(OSError):
+        except OSError:
+            try:
                 disk.rename(target, folder)
+            except OSError:
+                return True  # neither back: it has the name now, and the disk is beyond help
             raise
     return True
 

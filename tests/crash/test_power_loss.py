@@ -118,7 +118,7 @@ def _survive(root: Path, tree: Tree, promise: Promise, undisturbed: dict[str, by
 def test_a_machine_that_dies_loses_nothing_up_to_the_last_checkpoint(
     recorded, memory, undisturbed
 ) -> None:
-    crash(recorded, memory, undisturbed, stride=29)
+    crash(recorded, memory, undisturbed, stride=40)
 
 
 @pytest.mark.slow
