@@ -190,6 +190,8 @@ class Trainer:
             newest, _ = checkpoints.newest_verified(self.run)
             if newest is not None and newest.step > self.step:
                 self._load(newest)
+        for damaged, aside in checkpoints.set_aside_damaged(self.run, after=self.step):
+            self._notice(f"{damaged.path.name} was set aside as {aside.name}")
 
     def _train(self) -> Iterator[Event]:
         config = self.config.training

@@ -1,4 +1,4 @@
-"""What checkpoints cost a training with the default preset, and the pause that one makes, as Markdown.
+"""What checkpoints cost a training with the default preset, and how long a pause is, as Markdown.
 
     python scripts/measure_checkpoints.py
     python scripts/measure_checkpoints.py --folder /mnt/scratch --repeats 10 --steps 20
