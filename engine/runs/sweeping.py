@@ -13,7 +13,7 @@ from engine.runs import io
 from engine.runs.folder import Run
 
 # What only the trainer of a run writes; whoever holds the lock knows that nobody is at it.
-_TRAINERS = re.compile(r"status\.json|metrics\.jsonl|step-\d+(-raw)?(\.png)?")
+_TRAINERS = re.compile(r"(status|devices)\.json|metrics\.jsonl|step-\d+(-raw)?(\.png)?")
 # Other things may be in the making, here or on another machine: pictures, exports, a new run. What
 # nobody has touched for so long, in seconds, is in nobody's hands.
 _ABANDONED = 3600.0

@@ -52,6 +52,7 @@ def live(memory: Path, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch) -> Li
             training = deed in (life.train_a_while, life.train_to_the_end)
             assert not (training and isinstance(error, NoRoomError)), "a training waits for room"
             disk.heal()
+            life.look()
             _look_around(life)
             deed()
     disk.heal()
