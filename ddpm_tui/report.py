@@ -81,7 +81,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int])
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The listing of `ddpm-tui runs`; tags where a run has some."""
+    """The listing of `ddpm-tui runs`; tags where there are some; what a paused one waits for."""
     now = time.time()
     body = []
     for row in rows:
@@ -104,7 +104,12 @@ def runs_table(rows: Sequence[Mapping[str, Any]]) -> str:
     header = ["RUN", "STATE", "DATA", "NETWORK", "STEP", "LOSS", "HELD-OUT", "AGE", "TAGS"]
     if not any(row[-1] for row in body):
         header, body = header[:-1], [row[:-1] for row in body]
-    return table(header, body, right={4, 5, 6, 7})
+    waiting = [
+        f"{clean(row['name'])}: {clean(row['reason'])}"
+        for row in rows
+        if row["state"] == "paused" and row["reason"]
+    ]
+    return "\n".join([table(header, body, right={4, 5, 6, 7}), *waiting])
 
 
 def run_report(facts: Mapping[str, Any]) -> str:

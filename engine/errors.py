@@ -46,6 +46,10 @@ class RunError(EngineError):
     """A run is unknown, busy, or its folder cannot be read or written."""
 
 
+class NoRoomError(RunError):
+    """The disk is full, or a quota is used up: the same will do once there is room."""
+
+
 class CheckpointError(RunError):
     """A checkpoint is missing or does not verify against its manifest."""
 

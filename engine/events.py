@@ -89,6 +89,13 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """The disk is full, and nothing is trained; gives whoever pulls a chance to act."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """The last step is done and saved."""
 
@@ -96,5 +103,13 @@ class Finished:
 
 
 Event = (
-    Started | Stepped | Logged | Notice | PreviewFrame | PreviewSaved | CheckpointSaved | Finished
+    Started
+    | Stepped
+    | Logged
+    | Notice
+    | PreviewFrame
+    | PreviewSaved
+    | CheckpointSaved
+    | Waiting
+    | Finished
 )

@@ -7,7 +7,6 @@ pictures were drawn yet does the caller have to sample first.
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +64,15 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
     metrics = Metrics(run.metrics_path).read_all()
     from engine.plot import write_loss_plot
 
-    with io.explained("create", target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    io.make_folder(target.parent, parents=True)
     with io.published_folder(target) as folder:
         png, gif = drawn
-        shutil.copyfile(png, folder / "samples.png")
-        shutil.copyfile(gif, folder / "reverse-process.gif")
-        shutil.copyfile(checkpoint.weights_path, folder / "model.safetensors")
-        shutil.copyfile(run.config_path, folder / "config.toml")
+        io.copy_synced(png, folder / "samples.png")
+        io.copy_synced(gif, folder / "reverse-process.gif")
+        io.copy_synced(checkpoint.weights_path, folder / "model.safetensors")
+        io.copy_synced(run.config_path, folder / "config.toml")
         write_loss_plot(folder / "loss.png", metrics.columns["step"], metrics.columns["loss"])
-        (folder / "README.md").write_text(_readme(run, checkpoint, png.stem), encoding="utf-8")
+        io.write_synced(folder / "README.md", _readme(run, checkpoint, png.stem).encode())
     return target
 
 

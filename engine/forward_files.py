@@ -104,8 +104,7 @@ def _write(
     facts: Mapping[str, Any],
     columns: int,
 ) -> tuple[Path, Path]:
-    with io.explained("create", out):
-        out.mkdir(parents=True, exist_ok=True)
+    io.make_folder(out, parents=True)
     png, gif = out / f"{stem}.png", out / f"{stem}.gif"
     write_png(png, np.concatenate(rows), about=facts, columns=columns)
     # A film of rows is as wide as the picture; images alone make a square.

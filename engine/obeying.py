@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from engine.events import Event, Finished, Started
+from engine.errors import EngineError
+from engine.events import Event, Finished, Started, Waiting
 from engine.runs.devices import devices_told
 from engine.runs.requests import Requests
 from engine.train import Trainer
@@ -12,6 +13,8 @@ from engine.train import Trainer
 
 def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None]:
     """Train to the end, or until somebody asks to stop; every request is obeyed between two steps.
+
+    A full disk keeps nobody from stopping: then it ends at the last checkpoint there is.
 
     Yields:
         The events of the trainer, and those of what was asked.
@@ -23,6 +26,8 @@ def obeying(trainer: Trainer, requests: Requests) -> Generator[Event, None, None
     try:
         with devices_told(trainer.run):
             yield from _obeyed(trainer, events, requests)
+    except EngineError as error:
+        events.throw(error)  # what was asked went wrong: the trainer leaves word of it, and raises
     finally:
         events.close()
 
@@ -33,7 +38,8 @@ def _obeyed(
     for event in events:
         if isinstance(event, Started):
             requests.forget()
-        yield event
+        if not isinstance(event, Waiting):
+            yield event
         if isinstance(event, Finished):
             continue  # who asks now comes too late: a stop would take back that it is finished
         paused = False
@@ -46,9 +52,9 @@ def _obeyed(
                     paused = False
                     trainer.unpause()
                 case "checkpoint":
-                    yield trainer.checkpoint()
+                    yield from trainer.try_checkpoint()
                 case "preview":
                     yield from trainer.preview()
                 case "stop":
-                    yield trainer.checkpoint()
+                    yield from trainer.try_checkpoint()
                     return

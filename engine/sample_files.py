@@ -127,8 +127,7 @@ def _draw(
 
 
 def _make(folder: Path) -> None:
-    with io.explained("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    io.make_folder(folder, parents=True)
 
 
 def save_samples(

@@ -168,6 +168,8 @@ class TrainedModel:
         dtype: of the network's products: that of the training, which the pictures do not suffer
             from (docs/default-network.md).
         exact: no TF32 in convolutions, which on newer GPUs keep ten bits of float32 otherwise.
+        passed_over: checkpoints that would have been taken before this one, and what is wrong with
+            them, for a person.
     """
 
     run: Run
@@ -179,6 +181,7 @@ class TrainedModel:
     step: int
     dtype: torch.dtype = torch.float32
     exact: bool = False
+    passed_over: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -292,6 +295,7 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         class_names,
         found.step,
         dtype,
+        passed_over=found.passed_over,
     )
 
 

@@ -119,8 +119,7 @@ def write_sheet(
         RunError: the folder cannot be written.
     """
     folder = out or trained.run.samples_path
-    with io.explained("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    io.make_folder(folder, parents=True)
     name = re.sub(r"[^\w.+-]+", "_", sheet.name)
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 9]}-{derive_seed(0, name) % 16**8:08x}"

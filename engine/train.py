@@ -12,9 +12,12 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +35,7 @@ from engine.device import (
     resolve_device,
     resolve_precision,
 )
-from engine.errors import CheckpointError, RunError, last_line
+from engine.errors import CheckpointError, NoRoomError, RunError, last_line
 from engine.events import (
     CheckpointSaved,
     Event,
@@ -43,6 +46,7 @@ from engine.events import (
     PreviewSaved,
     Started,
     Stepped,
+    Waiting,
     Weights,
 )
 from engine.gradients import Gradients
@@ -54,6 +58,7 @@ from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
 from engine.runs.metrics import append_row, drop_rows_after
 from engine.runs.previews import preview_path
+from engine.runs.sweeping import sweep
 from engine.sampling import draw_samples, make_denoiser
 from engine.schedule import NoiseSchedule
 from engine.timesteps import means
@@ -67,6 +72,11 @@ _LOSS_SMOOTHING = 0.9
 # the weights are lost. Then: back to the last checkpoint, a bounded number of times.
 _MAX_SKIPPED_IN_A_ROW = 20
 _MAX_ROLLBACKS = 3
+# On a full disk: seconds from one try to the next, and how often whoever pulls may say something.
+_TRY_AGAIN_EVERY = 5.0
+_MAY_SPEAK_EVERY = 0.2
+
+T = TypeVar("T")
 
 
 class WeightsLostError(RunError):
@@ -110,6 +120,9 @@ class Trainer:
         self._train_seconds = 0.0
         self._logged_at = 0
         self._notices: list[Notice] = []
+        self._unwritten: list[Logged] = []
+        self._no_room = ""  # why nothing is trained at present
+        self._try_again_at = 0.0
         self.batches = Batches(self.config, self.dataset)
         self.optimization = Optimization(training, self.model, self.ema, self.dtype)
         self.optimizer = self.optimization.optimizer
@@ -140,7 +153,7 @@ class Trainer:
         return model.to(memory_format=wanted)
 
     def __iter__(self) -> Generator[Event, None, None]:
-        """Train to the end. Owns the run while it lasts.
+        """Train to the end. Owns the run while it lasts. On a full disk it waits for room.
 
         Raises:
             RunError: another process trains this run, the folder cannot be written, or the loss
@@ -156,26 +169,35 @@ class Trainer:
                     yield event
                     self._pulled_at = time.perf_counter()
             except GeneratorExit:
-                self._write_status(state="stopped", reason="stopped by the user")
+                self._last_word("stopped", "stopped by the user")
                 raise
             except BaseException as error:
                 if is_out_of_memory(error):
                     error = no_memory(self.device, "train and to draw previews")
-                self._write_status(state="failed", reason=str(error) or type(error).__name__)
+                self._last_word("failed", str(error) or type(error).__name__)
                 raise error
 
+    def _last_word(self, state: str, reason: str) -> None:
+        # What ends the training may be the disk itself; then the error says more than this one.
+        with suppress(RunError):
+            self._write_status(state=state, reason=reason)
+
     def _catch_up(self) -> None:
-        """Between reading the checkpoint and owning the run, another process may have saved one."""
+        """What can only be done by the owner, and was too early when the checkpoint was read."""
+        sweep(self.run)
+        # Meanwhile another process may have saved one, or the sweep put one back.
         if self.step == self._restored_at:
             newest, _ = checkpoints.newest_verified(self.run)
             if newest is not None and newest.step > self.step:
                 self._load(newest)
+        for damaged, aside in checkpoints.set_aside_damaged(self.run, after=self.step):
+            self._notice(f"{damaged.path.name} was set aside as {aside.name}")
 
     def _train(self) -> Iterator[Event]:
         config = self.config.training
         parameters = sum(p.numel() for p in self.model.parameters())
-        self.run.log(f"training from step {self.step} to {config.steps} on {self._status.device}")
-        drop_rows_after(self.run.metrics_path, self.step)
+        self._log(f"training from step {self.step} to {config.steps} on {self._status.device}")
+        yield from self._with_room(partial(drop_rows_after, self.run.metrics_path, self.step))
         self._write_status(state="running", reason="")
         yield Started(self.step, config.steps, self._status.device, self.dataset.origin, parameters)
         yield from self._take_notices()
@@ -192,6 +214,7 @@ class Trainer:
             self._train_seconds += time.perf_counter() - started
             # On disk before anybody can stop here, so that no row is left out of a resumed run.
             logged = self.log() if done or self.step % config.log_every == 0 else None
+            yield from self._with_room(self._write_rows)
             yield Stepped(self.step)
             yield from self._take_notices()
             if logged is not None:
@@ -210,13 +233,13 @@ class Trainer:
 
             if done or self.step % config.checkpoint_every == 0:
                 try:
-                    saved = self.checkpoint()
+                    saved = yield from self._with_room(self.checkpoint)
                 except WeightsLostError:
                     yield from self._go_back()
                 else:
                     yield saved
 
-        self.run.log(f"finished at step {self.step}")
+        self._log(f"finished at step {self.step}")
         self._write_status(state="finished")
         yield Finished(self.step)
 
@@ -261,7 +284,10 @@ class Trainer:
     # --- What is said --------------------------------------------------------------------------
 
     def log(self) -> Logged:
-        """Read the losses back (the only wait for the device), append a row, update the status."""
+        """Read the losses back (the only wait for the device), append a row, update the status.
+
+        A row that the disk has no room for is kept, and goes in front of the next.
+        """
         started = time.perf_counter()
         tally = self.optimization.tally(self.gradients.by_t.take())
         self._train_seconds += time.perf_counter() - started
@@ -278,7 +304,9 @@ class Trainer:
         )
         self._skipped_in_a_row = tally.skipped_in_a_row
         self._train_seconds, self._logged_at = 0.0, self.step
-        append_row(self.run.metrics_path, asdict(logged))
+        self._unwritten.append(logged)
+        with suppress(NoRoomError):
+            self._write_rows()
         if tally.skipped:
             self._notice(
                 f"skipped {tally.skipped} of {tally.steps} steps: loss or gradients not finite"
@@ -290,8 +318,18 @@ class Trainer:
         self._write_status(loss=smoothed, images_per_second=logged.images_per_second)
         return logged
 
+    def _write_rows(self) -> None:
+        while self._unwritten:
+            append_row(self.run.metrics_path, asdict(self._unwritten[0]))
+            del self._unwritten[0]
+
+    def _log(self, message: str) -> None:
+        # On a full disk, what goes into the log is the first to be left out.
+        with suppress(NoRoomError):
+            self.run.log(message)
+
     def _notice(self, message: str) -> None:
-        self.run.log(message)
+        self._log(message)
         self._notices.append(Notice(self.step, message))
 
     def _take_notices(self) -> Iterator[Notice]:
@@ -305,14 +343,51 @@ class Trainer:
             elapsed=self.elapsed,
             **changes,  # type: ignore[arg-type]
         )
-        self.run.write_status(self._status)
+        with suppress(NoRoomError):
+            self.run.write_status(self._status)
 
     def pause(self) -> None:
         """Tell viewers that nobody pulls at present; `unpause` takes it back."""
         self._write_status(state="paused")
 
     def unpause(self) -> None:
-        self._write_status(state="running")
+        self._try_again_at = 0.0
+        self._write_status(state="paused" if self._no_room else "running", reason=self._no_room)
+
+    # --- A full disk ---------------------------------------------------------------------------
+
+    def _with_room(self, write: Callable[[], T]) -> Generator[Event, None, T]:
+        """What `write` returns, as soon as the disk has room for it; until then nothing is trained.
+
+        Yields:
+            Notices at the beginning and the end of a wait, and a `Waiting` several times a second:
+            whoever pulls may stop, or have it tried again at once with `unpause`.
+        """
+        while True:
+            try:
+                written = write()
+            except NoRoomError as error:
+                yield from self._wait_for_room(error)
+            else:
+                break
+        if self._no_room:
+            self._no_room = ""
+            self._notice("there is room again: the training goes on")
+            self._write_status(state="running", reason="")
+            yield from self._take_notices()
+        return written
+
+    def _wait_for_room(self, error: NoRoomError) -> Iterator[Event]:
+        if not self._no_room:
+            self._no_room = f"the training waits for room on the disk. {error.message}"
+            self._notice(self._no_room)
+            self._write_status(state="paused", reason=self._no_room)
+            yield from self._take_notices()
+        self._try_again_at = time.monotonic() + _TRY_AGAIN_EVERY
+        while time.monotonic() < self._try_again_at:
+            time.sleep(_MAY_SPEAK_EVERY)
+            self._pulled_at += _MAY_SPEAK_EVERY  # it is no time of training
+            yield Waiting(self.step)
 
     # --- What is measured and kept -------------------------------------------------------------
 
@@ -357,8 +432,14 @@ class Trainer:
             "weights": weights,
             **preview.model_dump(),
         }
-        write_png(path, to_uint8(reverse.prev_sample).cpu().numpy(), about=about)
-        yield PreviewSaved(self.step, path, weights)
+        try:
+            write_png(path, to_uint8(reverse.prev_sample).cpu().numpy(), about=about)
+        except NoRoomError as error:
+            # A picture is the first to be given up: the training goes on without it.
+            self._notice(f"a preview was left out. {error.message}")
+            yield from self._take_notices()
+        else:
+            yield PreviewSaved(self.step, path, weights)
 
     @torch.no_grad()
     def evaluate(self) -> float:
@@ -384,9 +465,11 @@ class Trainer:
         """Publish a checkpoint of this step and remove those that are no longer wanted.
 
         Raises:
+            NoRoomError: the disk is full; the last checkpoint is kept.
             RunError: the folder cannot be written.
             WeightsLostError: there is nothing finite to keep; a resume from here could only fail.
         """
+        self._write_rows()
         eval_loss = self.evaluate()
         tensors = {"model": self.model.state_dict(), "optimizer": self.optimization.tensors()}
         if self.ema is not self.model:
@@ -415,9 +498,19 @@ class Trainer:
         }
         saved = checkpoints.save_checkpoint(self.run, self.step, tensors, state)
         checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints, saved)
-        self.run.log(f"checkpoint at step {self.step}, held-out loss {eval_loss:.4f}")
+        self._log(f"checkpoint at step {self.step}, held-out loss {eval_loss:.4f}")
         self._write_status(eval_loss=eval_loss)
         return CheckpointSaved(self.step, saved.path, eval_loss)
+
+    def try_checkpoint(self) -> Iterator[Event]:
+        """Publish a checkpoint for whoever asks; on a full disk, say that there is none."""
+        try:
+            saved = self.checkpoint()
+        except NoRoomError as error:
+            self._notice(f"no checkpoint was saved at step {self.step:,}. {error.message}")
+            yield from self._take_notices()
+        else:
+            yield saved
 
     def _restore(self) -> None:
         """Go on from the newest checkpoint that verifies, and say so when one did not.
@@ -493,11 +586,12 @@ class Trainer:
         self._restore()
         self.rollbacks, self.elapsed = rollbacks, elapsed
         self._train_seconds, self._logged_at = 0.0, self.step
-        drop_rows_after(self.run.metrics_path, self.step)
+        self._unwritten.clear()
+        yield from self._with_room(partial(drop_rows_after, self.run.metrics_path, self.step))
         self._notice(
             f"the loss is not finite at step {lost_at:,}: back to step {self.step:,}, at "
             f"{0.5**rollbacks:g} of the learning rate"
         )
-        saved = self.checkpoint()
+        saved = yield from self._with_room(self.checkpoint)
         yield from self._take_notices()
         yield saved

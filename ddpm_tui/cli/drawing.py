@@ -178,11 +178,13 @@ def export(
 
     Pictures, GIF, loss plot, weights, config and a README.
     """
+    from ddpm_tui.headless import passed_over
     from engine.export import drawn_samples, export_run
     from engine.runs.checkpoint import find_checkpoint
 
     opened = open_named(runs_dir, run)
     found = find_checkpoint(opened, checkpoint)
+    passed_over.say(found.passed_over)
     if drawn_samples(opened, found.step) is None:
         from ddpm_tui.headless import drawing
 

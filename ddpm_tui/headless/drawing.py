@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import progress
 from ddpm_tui.sanitize import clean
 
@@ -36,6 +37,7 @@ def sample(
     from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
+    passed_over.say(trained.passed_over)
     sampling = override_sampling(trained.config, overrides)
     with progress(f"sampling {run.name}", sampling.num_inference_steps, quiet=as_json) as bar:
         files = write_samples(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.sanitize import clean
 from engine.errors import ConfigError
@@ -259,6 +260,7 @@ def _carry_out(request: Request, make: Callable[[TrainedModel, SamplingConfig], 
 
     run = request.run
     trained = load_trained(run, which=request.which, device=request.device)
+    passed_over.say(trained.passed_over)
     overrides = dict(request.overrides)
     if request.most_steps:
         total = trained.schedule.num_train_timesteps

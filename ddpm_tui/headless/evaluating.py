@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.report import table
 
@@ -40,6 +41,7 @@ def evaluate(
     from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
+    passed_over.say(trained.passed_over)
     # All classes: the reference is the whole training split, whatever a run's own prompt is.
     sampling = override_sampling(trained.config, {**overrides, "prompt": ""})
     dataset = load(trained.config.data.dataset, data_dir=data_dir, device=trained.device)

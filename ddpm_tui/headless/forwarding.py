@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddpm_tui.headless import passed_over
+
 if TYPE_CHECKING:
     from engine.runs.folder import Run
 
@@ -66,6 +68,7 @@ def look(
     from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
+    passed_over.say(trained.passed_over)
     total = trained.schedule.num_train_timesteps
     t = total // 2 - 1 if timestep is None else timestep
     if t >= total:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.sanitize import clean
 from engine.errors import ConfigError
@@ -45,9 +46,11 @@ def recipe_of(
 
     if origin == "noise" and strength is not None:
         raise ConfigError("pure noise has no strength", "Give --from, or leave out --strength.")
+    found = find_checkpoint(run, which)
+    passed_over.say(found.passed_over)
     return Recipe(
         run=run.name,
-        checkpoint=find_checkpoint(run, which).step,
+        checkpoint=found.step,
         sampling=override_sampling(run.config(), overrides),
         seed=seed,
         origin=parse_origin(origin, STRENGTH if strength is None else strength),
@@ -137,7 +140,9 @@ def _versus(run: Run, texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, given = (part.strip() for part in text.partition("="))
         if key == "checkpoint" and equals:
-            values[key] = find_checkpoint(run, given).step
+            found = find_checkpoint(run, given)
+            passed_over.say(found.passed_over)
+            values[key] = found.step
         else:
             values |= parse_settings([f"sampling.{text}"])["sampling"]
     return values

@@ -51,8 +51,7 @@ def write_comparison(
     Raises:
         RunError: the folder cannot be written.
     """
-    with io.explained("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    io.make_folder(folder, parents=True)
     shown = [row for row in rows if row.pixels is not None and len(row.pixels)]
     stem = _free_stem(folder, "-".join(facts["runs"])[:_LONGEST_NAME].rstrip(".-"))
     files = ComparisonFiles(folder / f"{stem}.json", folder / f"{stem}.png" if shown else None)

@@ -34,6 +34,5 @@ def write_tensors(path: Path, values: Mapping[str, Tensor]) -> None:
     """
     from safetensors.torch import save
 
-    with io.explained("create", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    io.make_folder(path.parent, parents=True)
     io.write_atomic(path, save({key: value.cpu().contiguous() for key, value in values.items()}))

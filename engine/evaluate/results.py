@@ -125,8 +125,7 @@ def write_evaluation(
         RunError: the folder cannot be written.
     """
     folder = run.path / "evaluations"
-    with io.explained("create", folder):
-        folder.mkdir(exist_ok=True)
+    io.make_folder(folder)
     stem = evaluation_stem(sampling, seed, step, evaluation.extractor)
     files = EvaluationFiles(folder / f"{stem}.json", folder / f"{stem}-nearest.png")
     about = {"run": run.name, "step": step, "seed": seed, "rows": "generated, nearest training"}

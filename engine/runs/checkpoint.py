@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,15 @@ MANIFEST = "MANIFEST.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint folder and the step it was taken at."""
+    """A checkpoint folder and the step it was taken at.
+
+    Attributes:
+        passed_over: what was wrong with those that would have been taken before it, for a person.
+    """
 
     path: Path
     step: int
+    passed_over: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def weights_path(self) -> Path:
@@ -92,6 +98,11 @@ def list_checkpoints(run: Run) -> list[Checkpoint]:
 
 def best_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint | None:
     """The one with the lowest loss of the EMA weights on held-out images."""
+    return next(iter(_best_first(checkpoints)), None)
+
+
+def _best_first(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+    """Those whose loss is known; of equals the later first."""
     scored = []
     for checkpoint in checkpoints:
         try:
@@ -100,11 +111,13 @@ def best_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint | None:
             continue
         if isinstance(eval_loss, int | float):
             scored.append((eval_loss, -checkpoint.step, checkpoint))
-    return min(scored, key=lambda item: item[:2])[2] if scored else None
+    return [checkpoint for *_, checkpoint in sorted(scored, key=lambda item: item[:2])]
 
 
 def find_checkpoint(run: Run, which: str = "best") -> Checkpoint:
     """A checkpoint to sample from, verified: `best`, `last`, or a step number.
+
+    Where the best or the last does not verify, the next one does; `passed_over` says so.
 
     Raises:
         CheckpointError: there is none, or it does not verify.
@@ -115,20 +128,28 @@ def find_checkpoint(run: Run, which: str = "best") -> Checkpoint:
             f"{run.name} has no checkpoint yet",
             f"Train it first: ddpm-tui resume {run.name}",
         )
-    if which == "last":
-        chosen: Checkpoint | None = checkpoints[-1]
-    elif which == "best":
-        chosen = best_checkpoint(checkpoints) or checkpoints[-1]
+    if which in ("best", "last"):
+        wanted = _best_first(checkpoints) if which == "best" else []
+        wanted += [each for each in reversed(checkpoints) if each not in wanted]
     else:
-        chosen = next((c for c in checkpoints if which.isdecimal() and c.step == int(which)), None)
-        if chosen is None:
+        wanted = [each for each in checkpoints if which.isdecimal() and each.step == int(which)]
+        if not wanted:
             steps = ", ".join(str(c.step) for c in checkpoints)
             raise CheckpointError(
                 f"{run.name} has no checkpoint {which!r}", f"There are: best, last, {steps}."
             )
-    assert chosen is not None
-    chosen.verify(for_sampling=True)
-    return chosen
+    errors: list[CheckpointError] = []
+    for checkpoint in wanted:
+        try:
+            checkpoint.verify(for_sampling=True)
+        except CheckpointError as error:
+            errors.append(error)
+        else:
+            instead = f"step {checkpoint.step:,} is used instead"
+            return replace(
+                checkpoint, passed_over=tuple(f"{error.message}: {instead}" for error in errors)
+            )
+    raise errors[0]
 
 
 def newest_verified(run: Run) -> tuple[Checkpoint | None, list[str]]:
@@ -144,6 +165,35 @@ def newest_verified(run: Run) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
+def set_aside_damaged(run: Run, after: int) -> list[tuple[Checkpoint, Path]]:
+    """Rename the checkpoints after a step that do not verify, so that nobody takes them for one.
+
+    For whoever holds the lock of the run. Nothing is removed: something may be saved of them. What
+    cannot be renamed stays where it is.
+
+    Returns:
+        each with the path that it has now.
+    """
+    moved = []
+    for checkpoint in list_checkpoints(run):
+        if checkpoint.step <= after:
+            continue
+        try:
+            checkpoint.verify()
+        except CheckpointError:
+            with suppress(RunError):
+                moved.append((checkpoint, _set_aside(checkpoint.path)))
+    return moved
+
+
+def _set_aside(path: Path) -> Path:
+    for number in count(1):
+        aside = path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}")
+        if io.claim(path, aside):
+            return aside
+    raise AssertionError
+
+
 def save_checkpoint(
     run: Run, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]
 ) -> Checkpoint:
@@ -152,29 +202,43 @@ def save_checkpoint(
     Raises:
         RunError: the folder cannot be written; then nothing is left of the attempt.
     """
-    from safetensors.torch import save
-
+    if run.metrics_path.exists():
+        # A resume keeps the rows up to here, so they have to be on the disk before it can.
+        io.sync(run.metrics_path)
+        io.sync(run.path)
     target = run.checkpoints_path / f"step-{step:08d}"
     with io.published_folder(target) as folder:
+        hashes: dict[str, str] = {}
+
+        def write(name: str, data: bytes) -> None:
+            # Of what is in memory: read back, it would come out of the system's cache anyway.
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            io.write_synced(folder / name, data)
+
         for name, values in tensors.items():
-            # Not save_file: it has errors of its own for a full disk.
-            data = save({key: value.detach().contiguous().cpu() for key, value in values.items()})
-            (folder / f"{name}.safetensors").write_bytes(data)
-        (folder / "state.json").write_text(json.dumps(dict(state), indent=2) + "\n")
-        hashes = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+            write(f"{name}.safetensors", _serialised(values))
+        write("state.json", json.dumps(dict(state), indent=2).encode() + b"\n")
         manifest = {"step": step, "written": time.time(), "sha256": hashes}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        io.write_synced(folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
     return Checkpoint(target, step)
+
+
+def _serialised(values: Mapping[str, Tensor]) -> bytes:
+    # Not save_file: it has errors of its own for a full disk.
+    from safetensors.torch import save
+
+    return save({key: value.detach().contiguous().cpu() for key, value in values.items()})
 
 
 def prune_checkpoints(run: Run, keep: int, saved: Checkpoint) -> None:
     """Remove all but the newest `keep` up to the one just saved, and the best of them.
 
     What is newer than that does not verify, or training would have gone on from there: it neither
-    counts nor is it touched.
+    counts nor is it touched. What cannot be removed stays.
     """
     checkpoints = [entry for entry in list_checkpoints(run) if entry.step <= saved.step]
     best = best_checkpoint(checkpoints)
     for checkpoint in checkpoints[:-keep]:
         if best is None or checkpoint.step != best.step:
-            shutil.rmtree(checkpoint.path, ignore_errors=True)
+            with suppress(RunError):
+                io.remove(checkpoint.path)

@@ -9,7 +9,6 @@ import errno
 import os
 import platform
 import re
-import shutil
 import socket
 import sys
 import time
@@ -19,7 +18,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import ConfigError, RunError
+from engine.errors import ConfigError, NoRoomError, RunError
 from engine.runs import io
 
 if TYPE_CHECKING:
@@ -183,11 +182,41 @@ class Run:
         return status
 
     def _written_status(self) -> Status:
-        return Status.from_json(io.read_json(self.path / "status.json"))
+        try:
+            values = io.read_json(self.path / "status.json")
+        except RunError:
+            # It is not synced when it is written, so a machine that goes down may leave it empty,
+            # torn or not there. What the run has come to is not lost with it.
+            return self._status_without_file()
+        return Status.from_json(values)
+
+    def _status_without_file(self) -> Status:
+        from engine.runs.checkpoint import list_checkpoints
+
+        created, training = self.info().get("created"), self.config_values().get("training")
+        checkpoints = list_checkpoints(self)
+        return Status(
+            state="running" if self.is_locked() else "stopped",
+            reason="its status was lost",
+            step=checkpoints[-1].step if checkpoints else 0,
+            total_steps=training.get("steps", 0) if isinstance(training, dict) else 0,
+            updated=created if isinstance(created, int | float) else 0.0,
+        )
 
     def write_status(self, status: Status) -> None:
+        """Replace status.json; on a full disk, write over it.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         stamped = replace(status, updated=time.time(), host=socket.gethostname(), pid=os.getpid())
-        io.write_json(self.path / "status.json", asdict(stamped), durable=False)
+        path = self.path / "status.json"
+        try:
+            io.write_json(path, asdict(stamped), durable=False)
+        except NoRoomError:
+            if not path.exists():
+                raise
+            io.overwrite_json(path, asdict(stamped))
 
     def log(self, message: str) -> None:
         """Append a line to train.log, with the time."""
@@ -260,8 +289,9 @@ def create_run(
 ) -> Run:
     """Make a new run folder, numbered `run1`, `run2`, … or named.
 
-    mkdir alone decides who gets a name, so that many processes may create runs at once. A number
-    is not given twice, also when its run was deleted.
+    It appears complete or not at all. The rename that gives it its name alone decides who gets it,
+    so that many processes may create runs at once. A number is not given twice, also when its run
+    was deleted.
 
     Raises:
         ConfigError: the name is not a run name.
@@ -271,66 +301,59 @@ def create_run(
 
     if name:
         check_name(name)
+        if os.path.lexists(runs_dir / name):
+            raise _taken(runs_dir, name)
     traced = environment(command or sys.argv)
-    with io.explained("create a run in", runs_dir):
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        path = _make_named(runs_dir, name) if name else _make_numbered(runs_dir)
-    run = Run(path)
-    try:
-        with io.explained("write", path):
-            run.samples_path.mkdir()
-            run.checkpoints_path.mkdir()
-        io.write_atomic(run.config_path, to_toml(config).encode())
-        io.write_json(path / "env.json", traced)
-        run.write_status(Status(total_steps=config.training.steps))
-        # Last: a folder with a run.json is a run.
-        io.write_json(
-            path / "run.json",
-            {
-                "schema_version": SCHEMA_VERSION,
-                "name": path.name,
-                "created": time.time(),
-                "tags": [],
-                "parent": None,
-            },
-        )
-    except BaseException:
-        # Half a run would hold its name for ever: it can be neither opened nor made.
-        shutil.rmtree(path, ignore_errors=True)
-        raise
-    return run
+    io.make_folder(runs_dir, parents=True)
+    with io.unpublished_folder(runs_dir / (name or "run")) as folder:
+        draft = Run(folder)
+        io.make_folder(draft.samples_path)
+        io.make_folder(draft.checkpoints_path)
+        io.write_synced(draft.config_path, to_toml(config).encode())
+        io.write_json(folder / "env.json", traced)
+        draft.write_status(Status(total_steps=config.training.steps))
+        io.sync(folder / "status.json")
+        for path in [runs_dir / name] if name else _numbered(runs_dir):
+            io.write_json(
+                folder / "run.json",
+                {
+                    "schema_version": SCHEMA_VERSION,
+                    "name": path.name,
+                    "created": time.time(),
+                    "tags": [],
+                    "parent": None,
+                },
+            )
+            if io.claim(folder, path):
+                return Run(path)
+        raise _taken(runs_dir, path.name)
 
 
-def _make_named(runs_dir: Path, name: str) -> Path:
-    path = runs_dir / name
-    try:
-        path.mkdir()
-    except FileExistsError:
-        raise RunError(
-            f"There is already a run {name!r} in {runs_dir}",
-            f"Choose another --name, or go on with it: ddpm-tui resume {name}",
-        ) from None
-    return path
+def _taken(runs_dir: Path, name: str) -> RunError:
+    return RunError(
+        f"There is already a run {name!r} in {runs_dir}",
+        f"Choose another --name, or go on with it: ddpm-tui resume {name}",
+    )
 
 
-def _make_numbered(runs_dir: Path) -> Path:
-    used = [0]
-    used += [int(m[1]) for entry in runs_dir.iterdir() if (m := _NUMBERED.fullmatch(entry.name))]
+def _numbered(runs_dir: Path) -> Iterator[Path]:
+    """Names for a new run, from the first number on that no run ever had."""
     highest = runs_dir / _HIGHEST
-    if highest.exists():
-        lines = highest.read_text(errors="replace").split()
-        used += [int(line) for line in lines if line.isdecimal()]
-    number = max(used) + 1
+    with io.explained("read", runs_dir):
+        names = [entry.name for entry in runs_dir.iterdir()]
+        lines = highest.read_text(errors="replace").split() if highest.exists() else []
+    used = [0, *(int(line) for line in lines if line.isdecimal())]
+    used += [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
+    number = max(used)
     while True:
+        number += 1
         path = runs_dir / f"run{number}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            # One line a run: appends from several processes cannot undo one another.
+        if not os.path.lexists(path):
+            # Before a run has it, so that a crash cannot forget it. One line a number: appends
+            # from several processes cannot undo one another.
             io.append_line(highest, str(number))
-            return path
+            io.sync(highest)
+            yield path
 
 
 def open_run(runs_dir: Path, name: str) -> Run:

@@ -2,21 +2,30 @@
 
 A reader sees the old file or the new one, never half of one; after a crash the same holds for what
 is on the disk. Errors of the file system come out as `RunError`, with what to do.
+
+What is being made has a hidden name, `.NAME.xxxxxxxx.tmp`, until it is complete. What a crash left
+under such a name is litter: `litter` finds it, `clear` removes it, or puts back what was moved
+aside.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import re
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from engine.errors import RunError
+from engine.errors import NoRoomError, RunError
+from engine.runs.disk import Disk
+
+disk = Disk()
 
 _HINTS = {
     errno.ENOSPC: "The disk is full: free some space, then go on with `ddpm-tui resume`.",
@@ -24,34 +33,124 @@ _HINTS = {
     errno.EACCES: "Check who owns the folder, or choose another with --runs-dir.",
     errno.EPERM: "Check who owns the folder, or choose another with --runs-dir.",
     errno.EROFS: "The file system is read-only: choose another folder with --runs-dir.",
+    errno.EIO: "The disk reports an error: look into the system's log, and save what is on it.",
+    errno.EFBIG: "A file may not grow so large here: see `ulimit -f`.",
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_LITTER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(tmp|old)")
+_COPIED_AT_ONCE = 1 << 20
 
 
 @contextmanager
 def explained(action: str, path: Path) -> Iterator[None]:
-    """Turn an OSError inside the block into a RunError that names the path and what to do."""
+    """Turn an OSError inside the block into a RunError that names the path and what to do.
+
+    Raises:
+        NoRoomError: the disk is full, or a quota used up.
+        RunError: any other OSError.
+    """
     try:
         yield
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "")
         reason = error.strerror or str(error)
-        raise RunError(f"Cannot {action} {path}: {reason}", hint) from error
+        kind = NoRoomError if error.errno in _NO_ROOM else RunError
+        raise kind(f"Cannot {action} {path}: {reason}", hint) from error
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+# --- Files and folders ---------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = disk.open(path, flags)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield descriptor
+    except BaseException:
+        with suppress(OSError):
+            disk.close(descriptor)
+        raise
+    disk.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[disk.write(descriptor, left) :]
+
+
+def sync(path: Path) -> None:
+    """Push a file, or the names in a folder, to the disk.
+
+    Raises:
+        RunError: it cannot be read, or the disk fails.
+    """
+    with explained("write", path):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    with _opened(path, os.O_RDONLY) as descriptor:
+        disk.sync(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    """Push the names in a folder to the disk, where that can be asked for."""
+    try:
+        _sync(path)
+    except OSError as error:
+        # One that may be written to but not read, or a file system that knows no such thing.
+        if error.errno not in (errno.EACCES, errno.EINVAL):
+            raise
+
+
+def make_folder(path: Path, *, parents: bool = False) -> None:
+    """Make a folder unless it is there.
+
+    Args:
+        parents: make those above it, too. Not inside of a run: it may have been deleted.
+
+    Raises:
+        RunError: it cannot be made, or a file is in its place.
+    """
+    with explained("create", path):
+        try:
+            disk.make_folder(path)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        except FileNotFoundError:
+            if not parents or path.parent == path:
+                raise
+            make_folder(path.parent, parents=True)
+            make_folder(path)
+        else:
+            _sync_folder(path.parent)
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and push it to the disk; for files that are published by a rename."""
-    with explained("write", path), path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a new file and push it to the disk; for what is published by a rename."""
+    with explained("write", path):
+        _write_new(path, data, durable=True)
+
+
+def _write_new(path: Path, data: bytes, *, durable: bool) -> None:
+    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+        _write(descriptor, data)
+        if durable:
+            disk.sync(descriptor)
+
+
+def copy_synced(source: Path, path: Path) -> None:
+    """Copy a file to a new one and push it to the disk; for what is published by a rename."""
+    with (
+        explained("write", path),
+        source.open("rb") as file,
+        _opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor,
+    ):
+        while data := file.read(_COPIED_AT_ONCE):
+            _write(descriptor, data)
+        disk.sync(descriptor)
 
 
 def write_atomic(
@@ -61,31 +160,45 @@ def write_atomic(
 
     Args:
         durable: False leaves out the fsyncs, for files that are rewritten every second and may
-            be lost with the machine, never torn.
+            be lost with the machine; a reader never sees half of one all the same.
         mtime_ns: the time of modification that the new file is given; None: now.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(path)
     with explained("write", path):
         try:
-            if durable:
-                write_synced(temporary, data)
-            else:
-                temporary.write_bytes(data)
+            _write_new(temporary, data, durable=durable)
             if mtime_ns is not None:
-                os.utime(temporary, ns=(mtime_ns, mtime_ns))
-            temporary.replace(path)
+                disk.set_modified(temporary, mtime_ns)
+            disk.rename(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            _discard(temporary)
             raise
         if durable:
-            _fsync_folder(path.parent)
+            _sync_folder(path.parent)
 
 
 def write_json(
     path: Path, value: Any, *, durable: bool = True, mtime_ns: int | None = None
 ) -> None:
+    write_atomic(path, _json(value), durable=durable, mtime_ns=mtime_ns)
+
+
+def overwrite_json(path: Path, value: Any) -> None:
+    """Write over a file in its place, which takes no room: for a few words on a full disk.
+
+    A machine that dies in the midst of it may leave half of it.
+
+    Raises:
+        RunError: it is not there, or the disk fails.
+    """
+    with explained("write", path), _opened(path, os.O_WRONLY) as descriptor:
+        # Blanks over the rest of the old text; in one call, so that no reader sees half of it.
+        disk.overwrite(descriptor, _json(value).ljust(os.fstat(descriptor).st_size))
+
+
+def _json(value: Any) -> bytes:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, text.encode(), durable=durable, mtime_ns=mtime_ns)
+    return text.encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,58 +221,241 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line in one write(), so that a reader sees it whole or torn at the end only."""
+    """Append one line in one write(), so that a reader sees it whole or torn at the end only.
+
+    After an error what was written of it is taken back; a torn end that is there already is ended
+    first.
+    """
     with explained("write", path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        end, data = -1, b""
         try:
-            os.write(descriptor, line.encode() + b"\n")
-        finally:
-            os.close(descriptor)
+            with _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
+                end = os.fstat(descriptor).st_size
+                torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+                data = b"\n" * torn + line.encode() + b"\n"
+                _write(descriptor, data)
+        except OSError:
+            if end >= 0:
+                _take_back(path, end, len(data))
+            raise
+
+
+def _take_back(path: Path, end: int, size: int) -> None:
+    """Cut off what was appended, unless somebody else has appended meanwhile."""
+    with suppress(OSError), _opened(path, os.O_WRONLY) as descriptor:
+        if end < os.fstat(descriptor).st_size <= end + size:
+            disk.truncate(descriptor, end)
+
+
+# --- Appearing complete --------------------------------------------------------------------------
+
+
+class _File(io.RawIOBase):
+    """A descriptor as a file object, for libraries that write to one."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return disk.write(self._descriptor, data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return os.lseek(self._descriptor, offset, whence)
 
 
 @contextmanager
 def published_file(target: Path) -> Iterator[BinaryIO]:
     """A file that appears at `target` complete and synced, or not at all; for large ones."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary(target)
     with explained("write", target):
         try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
+            with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+                file = io.BufferedWriter(_File(descriptor))
+                try:
+                    yield file
+                    file.flush()
+                finally:
+                    with suppress(OSError):  # after an error, of what could not be written
+                        file.close()
+                disk.sync(descriptor)
+            disk.rename(temporary, target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            _discard(temporary)
             raise
-        _fsync_folder(target.parent)
+        _sync_folder(target.parent)
+
+
+@contextmanager
+def unpublished_folder(target: Path) -> Iterator[Path]:
+    """A hidden folder beside `target`, to write into with the functions that sync.
+
+    Whoever made it gives it its name; after an error in the block it is gone.
+    """
+    temporary = _temporary(target)
+    with explained("write in", target.parent):
+        disk.make_folder(temporary)
+    try:
+        yield temporary
+    except BaseException:
+        _discard(temporary)
+        raise
 
 
 @contextmanager
 def published_folder(target: Path) -> Iterator[Path]:
-    """A folder that appears at `target` complete and synced, or not at all.
+    """A folder that appears at `target` complete, or not at all. One that is there is replaced.
 
-    Yields a temporary folder beside the target; on leaving the block without an error its files
-    are fsynced and it is renamed. An existing target is replaced.
+    Yields:
+        a hidden folder beside the target, to write into with the functions that sync.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    retired = temporary.with_suffix(".old")
-    with explained("write", target):
-        target.parent.mkdir(exist_ok=True)
-        temporary.mkdir()
+    make_folder(target.parent)
+    with unpublished_folder(target) as temporary:
+        yield temporary
+        with explained("write", target):
+            _sync_folder(temporary)
+            _replace(target, temporary)
+
+
+def _replace(target: Path, folder: Path) -> None:
+    retired = folder.with_suffix(".old")
+    try:
+        # Moved aside and not removed first: a crash in between loses neither of the two.
+        if target.exists():
+            disk.rename(target, retired)
         try:
-            yield temporary
-            for file in temporary.iterdir():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-            _fsync_folder(temporary)
-            # Moved aside and not removed first: a crash in between loses neither of the two.
-            if target.exists():
-                target.rename(retired)
-            temporary.rename(target)
-            _fsync_folder(target.parent)
-            shutil.rmtree(retired, ignore_errors=True)
+            disk.rename(folder, target)
         except BaseException:
-            if retired.exists() and not target.exists():
-                retired.rename(target)
-            shutil.rmtree(temporary, ignore_errors=True)
+            if retired.exists():
+                disk.rename(retired, target)
             raise
+        _sync_folder(target.parent)
+    finally:
+        if target.exists():
+            _discard(retired)
+
+
+def claim(folder: Path, target: Path) -> bool:
+    """Give a folder that is not empty a name; of several who want it, one gets it.
+
+    Returns:
+        False where there is something of that name; then nothing is changed.
+
+    Raises:
+        RunError: it cannot be renamed; then it has the name that it had.
+    """
+    if os.path.lexists(target):
+        return False
+    with explained("rename", folder):
+        try:
+            disk.rename(folder, target)
+        except OSError as error:
+            # Only an empty folder can be replaced by one.
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                return False
+            raise
+        try:
+            _sync_folder(target.parent)
+            if folder.parent != target.parent:
+                _sync_folder(folder.parent)
+        except OSError:
+            try:
+                disk.rename(target, folder)
+            except OSError:
+                return True  # neither back: it has the name now, and the disk is beyond help
+            raise
+    return True
+
+
+# --- Removing ------------------------------------------------------------------------------------
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; one that is not there is no error.
+
+    A folder is hidden first, so that nobody sees half of one.
+
+    Raises:
+        RunError: it cannot be removed.
+    """
+    with explained("remove", path):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                hidden = _temporary(path)
+                disk.rename(path, hidden)
+                path = hidden
+            _remove_tree(path)
+        except FileNotFoundError:
+            return
+
+
+def _remove_tree(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        for inside in list(path.iterdir()):
+            _remove_tree(inside)
+        disk.remove_folder(path)
+    else:
+        disk.remove_file(path)
+
+
+def _discard(path: Path) -> None:
+    """Remove what nobody needs; what cannot be removed stays as litter."""
+    with suppress(OSError):
+        _remove_tree(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+@dataclass(frozen=True)
+class Litter:
+    """What was being made, replaced or removed when its maker died, or is at this moment.
+
+    Attributes:
+        target: what it would have become, or was.
+        aside: it is a whole one that was moved aside, for another to take its place.
+    """
+
+    path: Path
+    target: Path
+    aside: bool
+
+    def touched(self) -> float:
+        """Unix time of the last change that can be seen of it.
+
+        Raises:
+            OSError: it is gone.
+        """
+        inside = self.path.iterdir() if self.path.is_dir() else ()
+        times: list[float] = [path.lstat().st_mtime for path in (self.path, *inside)]
+        return max(times)
+
+    def clear(self) -> None:
+        """Remove it; put it back where nothing took its place.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        if self.aside and not os.path.lexists(self.target):
+            disk.rename(self.path, self.target)
+        else:
+            _remove_tree(self.path)
+
+
+def litter(folder: Path) -> list[Litter]:
+    """What has a name that `_temporary` gives, in a folder and not below it.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return [
+        Litter(path, path.with_name(match[1]), match[2] == "old")
+        for path in folder.iterdir()
+        if (match := _LITTER.fullmatch(path.name))
+    ]

@@ -7,10 +7,9 @@ deleted run is a folder in `.trash`, out of every listing, until somebody asks t
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,11 @@ def rename(run: Run, name: str) -> Run:
     except RunError:
         return renamed  # of what cannot be read the folder alone has a name
     if "name" in info:
-        _edit(renamed, name=name)
+        try:
+            _edit(renamed, name=name)
+        except BaseException:
+            _move(renamed.path, run.path)
+            raise
     return renamed
 
 
@@ -158,8 +161,7 @@ def delete(run: Run) -> Trashed:
     now = time.time()
     stamp = time.strftime(_TIME, time.localtime(now))
     trash = run.path.parent / TRASH
-    with io.explained("write", trash):
-        trash.mkdir(exist_ok=True)
+    io.make_folder(trash)
     with _at_rest(run):
         number = 1
         while True:
@@ -213,9 +215,11 @@ def empty_trash(runs_dir: Path) -> int:
         RunError: a folder cannot be removed; what was removed before it is gone.
     """
     trash = list_trash(runs_dir)
+    with suppress(OSError):
+        for half_removed in io.litter(runs_dir / TRASH):
+            half_removed.clear()
     for trashed in trash:
-        with io.explained("remove", trashed.path):
-            shutil.rmtree(trashed.path)
+        io.remove(trashed.path)
     return len(trash)
 
 
@@ -224,20 +228,12 @@ class _TakenError(RunError):
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a folder to a name that nobody has: mkdir decides who gets it, as for new runs."""
-    with io.explained("rename", source):
-        try:
-            target.mkdir()
-        except FileExistsError:
-            raise _TakenError(
-                f"There is already a run {target.name!r} in {target.parent}",
-                "Choose another name, or rename that one first.",
-            ) from None
-        try:
-            source.rename(target)
-        except BaseException:
-            target.rmdir()
-            raise
+    """Rename a folder to a name that nobody has."""
+    if not io.claim(source, target):
+        raise _TakenError(
+            f"There is already a run {target.name!r} in {target.parent}",
+            "Choose another name, or rename that one first.",
+        )
 
 
 @contextmanager

@@ -36,7 +36,8 @@ def drop_rows_after(path: Path, step: int) -> None:
     """Keep the rows up to a step; a resume calls this, since it will write the later ones anew."""
     if not path.exists():
         return
-    metrics = path.read_bytes().splitlines(keepends=True)
+    with io.explained("read", path):
+        metrics = path.read_bytes().splitlines(keepends=True)
     kept = [
         line
         for line in metrics

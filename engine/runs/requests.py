@@ -32,8 +32,7 @@ def ask(run: Run, what: Request) -> None:
     if not run.is_locked():
         raise RunError(f"{run.name} is not being trained", f"Train it: ddpm-tui resume {run.name}")
     folder = run.path / _FOLDER
-    with io.explained("write", folder):
-        folder.mkdir(exist_ok=True)
+    io.make_folder(folder)
     # By name they are in the order in which they were made, to the resolution of the clocks.
     name = f"{time.time_ns():020}-{secrets.token_hex(4)}"
     io.write_atomic(folder / name, what.encode(), durable=False)
@@ -93,6 +92,7 @@ class Requests:
                     word = file.read(20).decode("ascii", "replace")
                     if word in get_args(Request):
                         found.append(cast("Request", word))
-                with suppress(OSError):
-                    path.unlink()
+                if not path.is_dir():
+                    with suppress(RunError):
+                        io.remove(path)
         return found

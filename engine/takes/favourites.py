@@ -78,8 +78,7 @@ def add_favourite(run: Run, recipe: Recipe, picture: int, image: Pixels | None =
             return favourite
     if image is not None:
         thumbnail = run.samples_path / "favourites" / f"{new.name}.png"
-        with io.explained("create", thumbnail.parent):
-            thumbnail.parent.mkdir(parents=True, exist_ok=True)
+        io.make_folder(thumbnail.parent, parents=True)
         write_png(thumbnail, image[None], about={"take": to_json(recipe), "picture": picture})
         new = Favourite(recipe, picture, new.added, thumbnail)
     _write(run, [*kept, new])
@@ -94,8 +93,7 @@ def remove_favourite(run: Run, favourite: Favourite) -> None:
     """
     _write(run, [other for other in list_favourites(run) if other.name != favourite.name])
     if favourite.thumbnail:
-        with io.explained("remove", favourite.thumbnail):
-            favourite.thumbnail.unlink(missing_ok=True)
+        io.remove(favourite.thumbnail)
 
 
 def _path(run: Run) -> Path:
@@ -123,6 +121,5 @@ def _write(run: Run, favourites: list[Favourite]) -> None:
         }
         for favourite in favourites
     ]
-    with io.explained("create", run.samples_path):
-        run.samples_path.mkdir(exist_ok=True)
+    io.make_folder(run.samples_path)
     io.write_json(_path(run), {"version": _VERSION, "favourites": entries})

@@ -78,8 +78,7 @@ def save_take(
         RunError: a file cannot be written.
     """
     folder = out or run.samples_path
-    with io.explained("create", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    io.make_folder(folder, parents=True)
     stem = take_stem(recipe)
     npz = tuple(
         folder / f"{stem}{'-versus' * number}.npz" for number in range(len(lanes) * trajectory)

@@ -309,6 +309,6 @@ def test_a_state_that_is_no_json_leaves_nothing_behind(run: Run) -> None:
 def test_a_file_in_place_of_the_folder_is_a_run_error(run: Run) -> None:
     run.checkpoints_path.rmdir()
     run.checkpoints_path.touch()
-    with pytest.raises(RunError, match="Cannot write"):
+    with pytest.raises(RunError, match="Cannot create"):
         save(run, 1)
     assert steps(run) == []

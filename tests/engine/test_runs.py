@@ -318,7 +318,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", ["run.json", "status.json", "config.toml"])
+@pytest.mark.parametrize("file", ["run.json", "config.toml"])
 def test_a_damaged_run_is_unreadable_and_no_more(run: Run, file, damage) -> None:
     create_run(run.path.parent, CONFIG)
     DAMAGES[damage](run.path / file)
@@ -332,7 +332,7 @@ def test_a_damaged_run_is_unreadable_and_no_more(run: Run, file, damage) -> None
         return
     assert row["state"] == "unreadable"
     assert row["reason"]
-    ask = {"run.json": run.info, "status.json": run.status, "config.toml": run.config}[file]
+    ask = {"run.json": run.info, "config.toml": run.config}[file]
     with pytest.raises(EngineError):
         ask()
 

@@ -326,6 +326,19 @@ async def test_a_failed_run_says_why(run: Run) -> None:
         assert "train anew" in " ".join(text(app).split())
 
 
+async def test_a_run_that_waits_for_room_says_so(run: Run) -> None:
+    reason = "the training waits for room on the disk. Cannot write metrics.jsonl: disk quota"
+    app = Workbench(run.path.parent)
+    with run.lock():
+        run.write_status(replace(run.status(), state="running", reason=""))
+        async with app.run_test(size=(60, 18)) as pilot:
+            await opened(app, run, pilot)
+            run.write_status(replace(run.status(), state="paused", reason=reason))
+            await until(lambda: "disk quota" in " ".join(text(app).split()), pilot)
+            run.write_status(replace(run.status(), state="running", reason=""))
+            await until(lambda: "disk quota" not in text(app), pilot)
+
+
 async def test_the_footer_is_not_made_anew_by_every_snapshot(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

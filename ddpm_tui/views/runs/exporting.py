@@ -13,7 +13,7 @@ def export(run: Run, device: str, tell: Callable[[str], None]) -> Path:
 
     Args:
         device: what draws them.
-        tell: is told when it will take longer.
+        tell: is told when it will take longer, and of checkpoints that are damaged.
 
     Raises:
         EngineError: there is no checkpoint, or the folder cannot be written.
@@ -22,6 +22,8 @@ def export(run: Run, device: str, tell: Callable[[str], None]) -> Path:
     from engine.runs.checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(run)
+    for line in checkpoint.passed_over:
+        tell(line)
     if drawn_samples(run, checkpoint.step) is None:
         tell(f"Drawing the pictures of {run.name} first; this can take a minute.")
         from engine.sample_files import write_samples

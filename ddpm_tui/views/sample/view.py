@@ -13,6 +13,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from ddpm_tui import keys
+from ddpm_tui.sanitize import clean
 from ddpm_tui.views.sample.keeping import Keeping
 from ddpm_tui.views.sample.looking import BESIDE
 from ddpm_tui.views.sample.playhead import Playhead
@@ -187,8 +188,10 @@ class SampleView(Turns, Keeping):
             from engine.config import override_sampling
 
             sampling = override_sampling(settings.run.config(), settings.overrides())
-            step = find_checkpoint(settings.run, settings.checkpoint).step
-            return Recipe(settings.run.name, step, sampling, settings.seed)
+            found = find_checkpoint(settings.run, settings.checkpoint)
+            for line in found.passed_over:
+                self.notify(clean(line), severity="warning", markup=False)
+            return Recipe(settings.run.name, found.step, sampling, settings.seed)
 
         self._recording = None
         self._past.clear()

@@ -18,6 +18,8 @@ from ddpm_tui.report import duration, figure
 from ddpm_tui.sanitize import clean
 
 _GOOD = {"running": "good", "finished": "good", "failed": "bad"}
+# Whose reason has a line of its own.
+_TOLD_IN_FULL = {"failed": "bad", "paused": "attention"}
 # On a terminal lower than this, the figures share a line with the progress.
 _ROOMY = 22
 
@@ -84,9 +86,10 @@ class Facts(Widget):
             return ""
         width = self.content_size.width
         lines = [self._line(self._what(snapshot), width)]
-        if snapshot.status.reason and snapshot.status.state == "failed":
+        kind = _TOLD_IN_FULL.get(snapshot.status.state)
+        if snapshot.status.reason and kind:
             reason = Text()
-            self._add(reason, Part(snapshot.status.reason, "bad"))
+            self._add(reason, Part(snapshot.status.reason, kind))
             lines += reason.wrap(self.app.console, max(width, 1))[:2]
         if self.screen.size.height >= _ROOMY:
             lines.append(self._line(self._how_far(snapshot), width))
@@ -121,7 +124,7 @@ class Facts(Widget):
         parts = [Part(snapshot.run.name, "name", 0), state]
         if status.state in ("running", "paused") and not self.trained_here:
             parts.append(Part(f"by process {status.pid} on {status.host}", weight=1))
-        elif status.reason and status.state != "failed":
+        elif status.reason and status.state not in _TOLD_IN_FULL:
             parts.append(Part(status.reason, weight=2))
         return [
             *parts,

@@ -1,0 +1,42 @@
+"""What a trainer that died left half made: found and removed by the next one."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from engine.runs import io
+from engine.runs.folder import Run
+
+# What only the trainer of a run writes; whoever holds the lock knows that nobody is at it.
+_TRAINERS = re.compile(r"(status|devices)\.json|metrics\.jsonl|step-\d+(-raw)?(\.png)?")
+# Other things may be in the making, here or on another machine: pictures, exports, a new run. What
+# nobody has touched for so long, in seconds, is in nobody's hands.
+_ABANDONED = 3600.0
+
+
+def sweep(run: Run) -> None:
+    """Remove what was half made in a run and beside it; for whoever holds its lock.
+
+    What was moved aside, for a new one to take its place, goes back where none did. What cannot be
+    removed stays.
+    """
+    for folder in _folders(run):
+        with suppress(OSError):
+            for litter in io.litter(folder):
+                with suppress(OSError):
+                    own = folder != run.path.parent and _TRAINERS.fullmatch(litter.target.name)
+                    if own or time.time() - litter.touched() > _ABANDONED:
+                        litter.clear()
+
+
+def _folders(run: Run) -> Iterator[Path]:
+    """The folder of all runs, and those of this one in which things are made."""
+    yield run.path.parent
+    for folder, inside, _ in os.walk(run.path):
+        inside[:] = [name for name in inside if not name.startswith((".", "step-"))]
+        yield Path(folder)

@@ -1,0 +1,185 @@
+"""The life of a run, from its making to its export, told deed by deed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.config import RunConfig, SamplingConfig, make_config
+from engine.events import CheckpointSaved, Event, Stepped, Waiting
+from engine.export import FILES, export_run
+from engine.runs import keeping
+from engine.runs.checkpoint import find_checkpoint, list_checkpoints
+from engine.runs.folder import Run, create_run, list_runs
+from engine.sample_files import save_samples
+from engine.takes.favourites import add_favourite, list_favourites, remove_favourite
+from engine.takes.recipe import Recipe
+from engine.takes.sources import save_mask
+from engine.train import Trainer
+
+STEPS = 5
+
+
+def small_config() -> RunConfig:
+    """Trains in milliseconds a step; a row a step, a checkpoint every two."""
+    return make_config(
+        dataset_size=10_000,
+        data={"batch_size": 1},
+        diffusion={"num_train_timesteps": 8},
+        model={
+            "name": "dit",
+            "class_conditional": False,
+            "patch_size": 14,
+            "hidden_size": 8,
+            "attention_head_dim": 4,
+            "num_layers": 1,
+        },
+        training={
+            "steps": STEPS,
+            "optimizer": "adamw",
+            "precision": "fp32",
+            "log_every": 1,
+            "checkpoint_every": 2,
+            "keep_checkpoints": 1,
+            "preview_every": 4,
+            "preview_raw": False,
+        },
+        preview={"num": 1, "sampler": "ddim", "num_inference_steps": 1},
+    )
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What has been said to be done, and must be there whatever happens next."""
+
+    made: bool = False
+    checkpoint: int = 0
+    tags: tuple[str, ...] = ()
+    favourites: int = 0
+    exported: bool = False
+
+
+@dataclass
+class Life:
+    """A run and what is done to it.
+
+    Attributes:
+        events: those of its trainings.
+        promise: what has been done so far.
+    """
+
+    runs_dir: Path
+    config: RunConfig = field(default_factory=small_config)
+    on_wait: Callable[[], object] = lambda: None
+    on_promise: Callable[[Promise], object] = lambda _: None
+    events: list[Event] = field(default_factory=list)
+    promise: Promise = Promise()
+
+    run: Run = field(init=False)
+    trashed: keeping.Trashed = field(init=False)
+
+    def deeds(self) -> list[Callable[[], None]]:
+        """In order; one that failed can be done again."""
+        return [
+            self.make,
+            self.train_a_while,
+            self.train_to_the_end,
+            self.tag,
+            self.rename,
+            self.like,
+            self.draw,
+            self.delete,
+            self.restore,
+            self.export,
+        ]
+
+    def _promise(self, **done: Any) -> None:
+        self.promise = replace(self.promise, **done)
+        self.on_promise(self.promise)
+
+    def make(self) -> None:
+        self.run = create_run(self.runs_dir, self.config, command=["ddpm-tui", "train"])
+        self._promise(made=True)
+
+    def train_a_while(self) -> None:
+        """Paused and stopped between two checkpoints."""
+        trainer = Trainer(self.run, device="cpu")
+        with closing(iter(trainer)) as events:
+            for event in events:
+                self._heard(event)
+                if isinstance(event, Stepped) and event.step == 1:
+                    trainer.pause()
+                    trainer.unpause()
+                if isinstance(event, Stepped) and event.step >= 3:
+                    return
+
+    def train_to_the_end(self) -> None:
+        for event in Trainer(self.run, device="cpu"):
+            self._heard(event)
+
+    def _heard(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, CheckpointSaved):
+            self._promise(checkpoint=event.step)
+        if isinstance(event, Waiting):
+            self.on_wait()
+
+    def look(self) -> None:
+        """Find the run, as a person does after an error: a dying disk may leave it either name."""
+        if self.promise.made and not self.run.path.exists():
+            [self.run] = list_runs(self.runs_dir)
+
+    def tag(self) -> None:
+        keeping.change_tags(self.run, add=["kept"])
+        self._promise(tags=("kept",))
+
+    def rename(self) -> None:
+        if self.run.name != "renamed":
+            self.run = keeping.rename(self.run, "renamed")
+
+    def like(self) -> None:
+        """Two pictures, of which one is forgotten again, and a mask."""
+        recipe = Recipe(self.run.name, STEPS, SamplingConfig(num=2, num_inference_steps=4))
+        first = add_favourite(self.run, recipe, 0, np.zeros((1, 4, 4), np.uint8))
+        add_favourite(self.run, recipe, 1)
+        remove_favourite(self.run, first)
+        save_mask(self.run, np.eye(4, dtype=bool))
+        self._promise(favourites=1)
+
+    def draw(self) -> None:
+        frames = [np.full((1, 1, 4, 4), value, np.uint8) for value in (10, 200)]
+        step = list_checkpoints(self.run)[-1].step
+        save_samples(self.run, frames, SamplingConfig(num=1, num_inference_steps=4), 0, step)
+
+    def delete(self) -> None:
+        self.trashed = keeping.delete(self.run)
+
+    def restore(self) -> None:
+        self.run = keeping.restore(self.trashed)
+
+    def export(self) -> None:
+        export_run(self.run, find_checkpoint(self.run, "last"))
+        self._promise(exported=True)
+
+
+def favourites_of(run: Run) -> int:
+    return len(list_favourites(run))
+
+
+def is_exported(run: Run) -> bool:
+    return any(
+        {file.name for file in folder.iterdir()} == FILES for folder in run.exports_path.iterdir()
+    )
+
+
+def weights(run: Run) -> dict[str, bytes]:
+    """All that the last checkpoint says of the network, to the bit."""
+    last = list_checkpoints(run)[-1]
+    files = sorted(last.path.glob("*.safetensors"))
+    assert len(files) >= 3
+    return {f"{last.step} {file.name}": file.read_bytes() for file in files}
