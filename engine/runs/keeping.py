@@ -6,11 +6,14 @@ deleted run is a folder in `.trash`, out of every listing, until somebody asks t
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ MAX_NOTE = 2000
 
 _TAG = re.compile(r"\w[\w.+=/-]{0,31}")
 _TRASHED = re.compile(r"(.+)-(\d{8}-\d{6})(-\d+)?")
+_DOOMED = ".emptied-"
 _TIME = "%Y%m%d-%H%M%S"
 
 
@@ -77,10 +81,11 @@ def change_tags(run: Run, add: Iterable[str] = (), remove: Iterable[str] = ()) -
         RunError: run.json cannot be read or written.
     """
     wanted = {check_tag(tag) for tag in add}
-    before = tags_of(run)
-    tags = sorted((set(before) | wanted) - set(remove))
-    if tags != before:
-        _edit(run, tags=tags)
+    with _alone(run):
+        before = tags_of(run)
+        tags = sorted((set(before) | wanted) - set(remove))
+        if tags != before:
+            _edit(run, tags=tags)
     return tags
 
 
@@ -105,7 +110,8 @@ def write_note(run: Run, text: str) -> None:
         raise ConfigError(
             f"The note has {len(text):,} characters", f"{MAX_NOTE:,} are the most that are kept."
         )
-    _edit(run, notes=text)
+    with _alone(run):
+        _edit(run, notes=text)
 
 
 def set_archived(run: Run, archived: bool) -> None:
@@ -114,7 +120,24 @@ def set_archived(run: Run, archived: bool) -> None:
     Raises:
         RunError: run.json cannot be read or written.
     """
-    _edit(run, archived=archived)
+    with _alone(run):
+        _edit(run, archived=archived)
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Of those who edit run.json, which is read and written anew; a trainer does not.
+
+    Where folders cannot be locked, as over NFS, the last of two who edit at once wins.
+    """
+    with io.explained("write", run.path):
+        folder = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _edit(run: Run, **changes: Any) -> None:
@@ -137,15 +160,15 @@ def rename(run: Run, name: str) -> Run:
         RunError: the name is taken, the run is being trained, or the folder cannot be written.
     """
     path = run.path.parent / check_name(name)
-    with _at_rest(run):
-        _move(run.path, path)
     renamed = Run(path)
-    try:
-        info = renamed.info()
-    except RunError:
-        return renamed  # of what cannot be read the folder alone has a name
-    if "name" in info:
-        _edit(renamed, name=name)
+    with _at_rest(run), _alone(run):
+        _move(run.path, path)
+        try:
+            info = renamed.info()
+        except RunError:
+            return renamed  # of what cannot be read the folder alone has a name
+        if "name" in info:
+            _edit(renamed, name=name)
     return renamed
 
 
@@ -176,7 +199,8 @@ def restore(trashed: Trashed) -> Run:
     """Bring a deleted run back under the name that it had.
 
     Raises:
-        RunError: the name is taken by now, or the folder cannot be written.
+        RunError: the name is taken by now, somebody else brought it back or emptied the trash, or
+            the folder cannot be written.
     """
     path = trashed.path.parent.parent / trashed.name
     _move(trashed.path, path)
@@ -197,7 +221,8 @@ def list_trash(runs_dir: Path) -> list[Trashed]:
             return []
     for path in paths:
         parts = _TRASHED.fullmatch(path.name)
-        if parts:
+        # Without a run.json it is the place that a run is about to be moved to.
+        if parts and (path / "run.json").exists():
             try:
                 deleted = time.mktime(time.strptime(parts[2], _TIME))
             except (ValueError, OverflowError):
@@ -212,11 +237,21 @@ def empty_trash(runs_dir: Path) -> int:
     Raises:
         RunError: a folder cannot be removed; what was removed before it is gone.
     """
-    trash = list_trash(runs_dir)
-    for trashed in trash:
+    emptied = 0
+    for trashed in list_trash(runs_dir):
+        # Out of the list first, in one step, so that nobody brings back what is half removed.
+        doomed = trashed.path.with_name(f"{_DOOMED}{secrets.token_hex(4)}")
         with io.explained("remove", trashed.path):
-            shutil.rmtree(trashed.path)
-    return len(trash)
+            try:
+                trashed.path.rename(doomed)
+            except FileNotFoundError:
+                continue  # somebody was faster
+            emptied += 1
+            with suppress(FileNotFoundError):  # somebody helps
+                shutil.rmtree(doomed)
+    for left in (runs_dir / TRASH).glob(f"{_DOOMED}*"):  # by one who died meanwhile
+        shutil.rmtree(left, ignore_errors=True)
+    return emptied
 
 
 class _TakenError(RunError):
