@@ -38,7 +38,8 @@ def explained(action: str, path: Path) -> Iterator[None]:
         raise RunError(f"Cannot {action} {path}: {reason}", hint) from error
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Push the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -78,7 +79,7 @@ def write_atomic(
             temporary.unlink(missing_ok=True)
             raise
         if durable:
-            _fsync_folder(path.parent)
+            fsync_folder(path.parent)
 
 
 def write_json(
@@ -131,7 +132,7 @@ def published_file(target: Path) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _fsync_folder(target.parent)
+        fsync_folder(target.parent)
 
 
 @contextmanager
@@ -151,12 +152,12 @@ def published_folder(target: Path) -> Iterator[Path]:
             for file in temporary.iterdir():
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
-            _fsync_folder(temporary)
+            fsync_folder(temporary)
             # Moved aside and not removed first: a crash in between loses neither of the two.
             if target.exists():
                 target.rename(retired)
             temporary.rename(target)
-            _fsync_folder(target.parent)
+            fsync_folder(target.parent)
             shutil.rmtree(retired, ignore_errors=True)
         except BaseException:
             if retired.exists() and not target.exists():
