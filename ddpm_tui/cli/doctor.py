@@ -38,6 +38,7 @@ def doctor(
 
     on_terminal = sys.stdout.isatty()
     columns, lines = shutil.get_terminal_size()
+    size = (columns, lines) if on_terminal else None
     width = min(columns, _WIDEST) if on_terminal else _WIDEST
     color = on_terminal and detect(os.environ) is not ColorMode.NONE
     folder = resolve_runs_dir(runs_dir)
@@ -48,7 +49,7 @@ def doctor(
         (filesystem.GROUP, lambda: filesystem.filesystem(folder)),
         (
             terminal.GROUP,
-            lambda: terminal.terminal(os.environ, (columns, lines) if on_terminal else None),
+            lambda: terminal.terminal(os.environ, size),
         ),
         (settings.GROUP, lambda: settings.settings(os.environ)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,8 @@ from engine.doctor.finding import Finding, State
 
 _MARKS: dict[State, str] = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 _INKS: dict[State, str] = {"ok": "32", "note": "33", "wrong": "1;31"}
-_MARK, _NAME = 7, 18  # cells of the two columns before the text
+_MARK, _NAME = 8, 18  # cells of the two columns before the text
+_COMMAND = re.compile("`[^`]+`")
 _LEAST = 20  # of the text
 
 
@@ -56,7 +58,10 @@ def last_words(findings: Sequence[Finding]) -> str:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    # A command is copied: it stays on one line where it can.
+    joined = _COMMAND.sub(lambda match: match[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(joined, width, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines] or [""]
 
 
 def _ink(text: str, ink: str, color: bool) -> str:

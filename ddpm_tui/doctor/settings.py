@@ -18,7 +18,7 @@ def settings(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield _config_file(environ)
     data = environ.get("DDPM_TUI_DATA")
     if data and not Path(data).expanduser().is_dir():
-        fix = "unset DDPM_TUI_DATA, or make that folder."
+        fix = "`unset DDPM_TUI_DATA`, or make that folder."
         yield Finding(GROUP, "DDPM_TUI_DATA", "note", f"{data} is not a folder", fix)
     elif data:
         yield Finding(GROUP, "DDPM_TUI_DATA", "ok", data)
@@ -44,8 +44,8 @@ def _config_file(environ: Mapping[str, str]) -> Finding:
 def _threads(value: str) -> Finding:
     name, cores = "OMP_NUM_THREADS", os.cpu_count() or 1
     if not value.isdecimal() or int(value) == 0:
-        return Finding(GROUP, name, "wrong", f"{value!r} is no number", f"unset {name}")
+        return Finding(GROUP, name, "wrong", f"{value!r} is no number", f"`unset {name}`")
     if int(value) < cores:
         found = f"{value} of {cores} cores: a training on the processor takes no more"
-        return Finding(GROUP, name, "note", found, f"For all of them: unset {name}")
+        return Finding(GROUP, name, "note", found, f"For all of them: `unset {name}`")
     return Finding(GROUP, name, "ok", value)

@@ -66,15 +66,15 @@ def _colors(environ: Mapping[str, str]) -> Finding:
     if mode is ColorMode.TRUECOLOR:
         return Finding(GROUP, "colours", "ok", found)
     if environ.get("NO_COLOR"):
-        return Finding(GROUP, "colours", "note", found, "Pictures are in greys; unset NO_COLOR")
+        return Finding(GROUP, "colours", "note", found, "Pictures are in greys; `unset NO_COLOR`")
     if multiplexed(environ) and mode is ColorMode.COLOR256:
         fix = "If the terminal around it has truecolor: see the multiplexer below."
     elif mode is ColorMode.NONE:
-        fix = "Pictures are in greys; set TERM to what the terminal is, as in TERM=xterm-256color"
+        fix = "Pictures are in greys; say what the terminal is: `export TERM=xterm-256color`"
     else:
         fix = (
-            "If this terminal has truecolor: export COLORTERM=truecolor, which ssh does not "
-            "forward, or start with --color truecolor."
+            "If this terminal has truecolor: `export COLORTERM=truecolor`, which ssh does not "
+            "forward, or start with `--color truecolor`."
         )
     return Finding(GROUP, "colours", "note", found, fix)
 
@@ -102,8 +102,8 @@ def _multiplexer(environ: Mapping[str, str]) -> Finding:
         if detect(environ) is ColorMode.TRUECOLOR:
             return Finding(GROUP, "multiplexer", "ok", "tmux, told of truecolor")
         fix = (
-            'In ~/.tmux.conf: set -g default-terminal "tmux-256color" and set -as '
-            'terminal-features ",*:RGB"; then export COLORTERM=truecolor in the shell.'
+            'In ~/.tmux.conf: `set -g default-terminal "tmux-256color"` and `set -as '
+            'terminal-features ",*:RGB"`; then `export COLORTERM=truecolor` in the shell.'
         )
         return Finding(GROUP, "multiplexer", "note", "tmux, in 256 colours", fix)
     fix = "Use tmux, which passes truecolor on; screen has 256 colours."
@@ -116,7 +116,7 @@ def _characters(environ: Mapping[str, str]) -> Finding:
     found = f"{name}={value}" if name else "neither LC_ALL, LC_CTYPE nor LANG is set"
     if value.lower().replace("-", "").endswith("utf8"):
         return Finding(GROUP, "characters", "ok", f"UTF-8, by {found}")
-    fix = "If pictures and frames look broken: export LC_ALL=C.UTF-8"
+    fix = "If pictures and frames look broken: `export LC_ALL=C.UTF-8`"
     return Finding(GROUP, "characters", "note", f"not said to be UTF-8: {found}", fix)
 
 

@@ -24,7 +24,7 @@ def datasets(data_dir: Path | None = None) -> Iterator[Finding]:
         if entry.located is None:
             spoiled = [place for place in entry.tried if place.endswith(")")]
             found = "not on this machine" + "".join(f"; {place}" for place in spoiled)
-            fix = f"Only if you want to train on it: ddpm-tui data get {entry.name}"
+            fix = f"Only if you want to train on it: `ddpm-tui data get {entry.name}`"
             yield Finding(GROUP, entry.name, "note", found, fix)
             continue
         try:

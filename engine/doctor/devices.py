@@ -34,7 +34,7 @@ def devices(wanted: str = "auto") -> Iterator[Finding]:
             "torch",
             "wrong",
             f"cannot be loaded: {last_line(error)}",
-            "pip install --force-reinstall torch torchvision",
+            "`pip install --force-reinstall torch torchvision`",
         )
         yield _memory(reading.host)
         return
@@ -58,7 +58,7 @@ def _processor(torch: ModuleType) -> Finding:
             "processor",
             "note",
             f"{found}; this container may use {allowed:g} cores",
-            f"export OMP_NUM_THREADS={max(int(allowed), 1)}",
+            f"`export OMP_NUM_THREADS={max(int(allowed), 1)}`",
         )
     return Finding(GROUP, "processor", "ok", found)
 
@@ -87,14 +87,14 @@ def _gpus(
         seen = f"NVIDIA driver {driver}, " if driver else ""
         yield Finding(GROUP, "driver", "ok", f"{seen}{len(gpus)} GPU{'s' * (len(gpus) != 1)}")
     elif "CUDA_VISIBLE_DEVICES" in note:
-        yield Finding(GROUP, "driver", "note", note, "unset CUDA_VISIBLE_DEVICES")
+        yield Finding(GROUP, "driver", "note", note, "`unset CUDA_VISIBLE_DEVICES`")
     elif _has_nvidia_board():
         yield Finding(
             GROUP,
             "driver",
             "wrong",
             f"an NVIDIA GPU is in this machine, but {note}",
-            "Install the driver (Ubuntu: sudo ubuntu-drivers install), or start the container "
+            "Install the driver (Ubuntu: `sudo ubuntu-drivers install`), or start the container "
             "with --gpus all.",
         )
     elif note == "no NVIDIA driver found":
@@ -116,7 +116,7 @@ def _cuda_problem(torch: ModuleType) -> tuple[str, str] | None:
     if torch.version.cuda is None:
         return (
             f"torch {torch.__version__} is a build for the processor alone",
-            "pip install --force-reinstall torch torchvision, from an index with CUDA: "
+            "`pip install --force-reinstall torch torchvision`, from an index with CUDA: "
             "https://pytorch.org/get-started/locally",
         )
     with warnings.catch_warnings(record=True) as caught:

@@ -136,7 +136,7 @@ def _fsync(folder: Path) -> Finding:
     typical = statistics.median(took)
     found = f"works, {1000 * typical:.1f} ms"
     if typical > _SLOW_FSYNC:
-        fix = "Save less often: --set training.checkpoint_every=N, or choose a faster disk."
+        fix = "Save less often: `--set training.checkpoint_every=N`, or choose a faster disk."
         return Finding(GROUP, "fsync", "note", f"{found}: every checkpoint waits for it", fix)
     return Finding(GROUP, "fsync", "ok", found)
 
@@ -180,7 +180,7 @@ def _clock(folder: Path) -> Finding:
         os.close(descriptor)
     if abs(skew) > _SKEW:
         words = f"the file system is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
-        fix = "Set both clocks by NTP, here: timedatectl set-ntp true"
+        fix = "Set both clocks by NTP, here: `timedatectl set-ntp true`"
         return Finding(GROUP, "clock", "note", words, fix)
     return Finding(GROUP, "clock", "ok", "agrees with this machine's")
 
@@ -203,7 +203,7 @@ def _room(folder: Path) -> Iterator[Finding]:
         return
     free, total = facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
     found = f"{_size(free)} of {_size(total)} free for you"
-    fix = "Empty the trash: ddpm-tui trash --empty; or remove checkpoints that nobody needs."
+    fix = "Empty the trash: `ddpm-tui trash --empty`; or remove checkpoints that nobody needs."
     if free < _NO_SPACE:
         yield Finding(GROUP, "space", "wrong", found, fix)
     elif free < _LITTLE_SPACE:
@@ -214,7 +214,7 @@ def _room(folder: Path) -> Iterator[Finding]:
         left = f"{facts.f_favail:,} more can be made"
         if facts.f_favail < _FEW_FILES:
             state: State = "wrong" if facts.f_favail < _NO_FILES else "note"
-            fix = "Remove files, in the first place old runs: ddpm-tui trash --empty"
+            fix = "Remove files, in the first place old runs: `ddpm-tui trash --empty`"
             yield Finding(GROUP, "files", state, left, fix)
         else:
             yield Finding(GROUP, "files", "ok", left)

@@ -28,7 +28,7 @@ def versions() -> Iterator[Finding]:
             _PROGRAM,
             "wrong",
             "is not installed, only its source is here",
-            "In the clone: pip install .",
+            "In the clone: `pip install .`",
         )
         return
     yield Finding(GROUP, _PROGRAM, "ok", program["Version"])
@@ -41,7 +41,7 @@ def versions() -> Iterator[Finding]:
         match = _REQUIREMENT.match(line)
         assert match is not None
         name, bounds = match[1], match[2].strip()
-        fix = f"pip install '{name}{bounds}'"
+        fix = f"`pip install '{name}{bounds}'`"
         try:
             found = _held(metadata.version(name), bounds, name, fix)
         except metadata.PackageNotFoundError:
