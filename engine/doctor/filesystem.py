@@ -202,6 +202,8 @@ def _room(folder: Path) -> Iterator[Finding]:
         yield _failed("space", error)
         return
     free, total = facts.f_bavail * facts.f_frsize, facts.f_blocks * facts.f_frsize
+    if not total:
+        return  # it does not count: what was written tells
     found = f"{_size(free)} of {_size(total)} free for you"
     fix = "Empty the trash: `ddpm-tui trash --empty`; or remove checkpoints that nobody needs."
     if free < _NO_SPACE:
