@@ -24,8 +24,9 @@ from ddpm_tui.preferences import Preferences, remember_theme
 from ddpm_tui.sanitize import clean
 from ddpm_tui.screenshot.files import Captured, capture, free_names
 from ddpm_tui.stylesheet import KeptStylesheet
-from ddpm_tui.terminal.kitty import QUERY, GraphicsAnswered, multiplexed
+from ddpm_tui.terminal.kitty import QUERY, GraphicsAnswered
 from ddpm_tui.terminal.linked import Linked
+from ddpm_tui.terminal.multiplexer import multiplexed
 from ddpm_tui.themes import DARK, OWN
 from ddpm_tui.views.base import View
 from ddpm_tui.views.going_on import GoingOn, Palette

@@ -56,6 +56,7 @@ from engine.optimization import Optimization, ema_decay, learning_rate
 from engine.rng import generator
 from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
+from engine.runs.lock import LockLostError, Ownership
 from engine.runs.metrics import append_row, drop_rows_after
 from engine.runs.previews import preview_path
 from engine.runs.sweeping import sweep
@@ -99,6 +100,7 @@ class Trainer:
         self, run: Run, *, device: str = "auto", data_dir: Path | str | None = None
     ) -> None:
         self.run = run
+        self._created = run.info().get("created")
         self.config: RunConfig = run.config()
         self.device = resolve_device(device)
         self.dtype = resolve_precision(self.config.training.precision, self.device)
@@ -123,6 +125,7 @@ class Trainer:
         self._unwritten: list[Logged] = []
         self._no_room = ""  # why nothing is trained at present
         self._try_again_at = 0.0
+        self._owned: Ownership | None = None
         self.batches = Batches(self.config, self.dataset)
         self.optimization = Optimization(training, self.model, self.ema, self.dtype)
         self.optimizer = self.optimization.optimizer
@@ -156,18 +159,23 @@ class Trainer:
         """Train to the end. Owns the run while it lasts. On a full disk it waits for room.
 
         Raises:
-            RunError: another process trains this run, the folder cannot be written, or the loss
-                is not finite again and again.
+            RunError: another process trains this run or has taken it over, the folder cannot be
+                written, or the loss is not finite again and again.
             DeviceError: the memory of the device does not suffice for a single image.
         """
-        with self.run.lock():
+        with self.run.lock() as self._owned:
+            self._check_same_run()
             self._pulled_at = time.perf_counter()
             try:
                 self._catch_up()
+                if self._owned.note:
+                    self._notice(self._owned.note)
                 for event in self._train():
                     self.elapsed += time.perf_counter() - self._pulled_at
                     yield event
                     self._pulled_at = time.perf_counter()
+            except LockLostError:
+                raise  # without a last word: the folder is another's
             except GeneratorExit:
                 self._last_word("stopped", "stopped by the user")
                 raise
@@ -181,6 +189,18 @@ class Trainer:
         # What ends the training may be the disk itself; then the error says more than this one.
         with suppress(RunError):
             self._write_status(state=state, reason=reason)
+
+    def _check_owned(self) -> None:
+        """Before every write that others would miss or take for theirs."""
+        if self._owned is not None:
+            self._owned.check()
+
+    def _check_same_run(self) -> None:
+        """The run may have been deleted, and its name given away, before it was owned."""
+        if self.run.info().get("created") != self._created:
+            raise RunError(
+                f"{self.run.name} is another run by now", "Look at it, and train it if you want to."
+            )
 
     def _catch_up(self) -> None:
         """What can only be done by the owner, and was too early when the checkpoint was read."""
@@ -288,6 +308,7 @@ class Trainer:
 
         A row that the disk has no room for is kept, and goes in front of the next.
         """
+        self._check_owned()
         started = time.perf_counter()
         tally = self.optimization.tally(self.gradients.by_t.take())
         self._train_seconds += time.perf_counter() - started
@@ -337,6 +358,7 @@ class Trainer:
             yield self._notices.pop(0)
 
     def _write_status(self, **changes: object) -> None:
+        self._check_owned()
         self._status = replace(
             self._status,
             step=self.step,

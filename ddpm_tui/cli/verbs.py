@@ -6,6 +6,7 @@ import typer
 
 from ddpm_tui.cli import drawing, inspecting, keeping, listing, measuring, taking, training
 from ddpm_tui.cli.comparing import compare
+from ddpm_tui.cli.doctor import doctor
 from ddpm_tui.cli.editing import edit_app
 from ddpm_tui.cli.keys import keys
 from ddpm_tui.cli.workbench import workbench
@@ -44,6 +45,7 @@ for verb in (
     training.config,
     measuring.bench,
     keys,
+    doctor,
 ):
     app.command()(verb)
 app.add_typer(edit_app, name="edit")

@@ -17,7 +17,7 @@ import base64
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,13 +76,6 @@ class ReplyParser(XTermParser):
 
     def _keys(self, data: str) -> Iterable[Message]:
         return super().feed(data) if data else ()
-
-
-def multiplexed(environ: Mapping[str, str]) -> bool:
-    """Whether a multiplexer is the terminal: it would keep the pictures to itself, and tmux would
-    take the question for a title."""
-    term = environ.get("TERM", "")
-    return bool(environ.get("TMUX") or environ.get("STY")) or term.startswith(("tmux", "screen"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ No torch and no pydantic here: listing runs has to be instant.
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import re
@@ -13,13 +12,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NoRoomError, RunError
 from engine.runs import io
+from engine.runs.lock import Ownership, is_owned, owning
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -222,52 +222,18 @@ class Run:
         """Append a line to train.log, with the time."""
         io.append_line(self.log_path, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}")
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Own the run; the lock dies with the process.
+    def lock(self) -> AbstractContextManager[Ownership]:
+        """Own the run inside the block; the lock dies with the process.
 
         Raises:
-            RunError: another process, or another thread of this one, is training it.
+            RunError: another process, or another thread of this one, is training it; or it was
+                moved away.
         """
-        import filelock
-
-        with io.explained("lock", self.path):
-            lock = filelock.FileLock(self.path / ".lock", thread_local=False)
-            try:
-                # A reader that asks `is_locked` holds it for a moment.
-                lock.acquire(timeout=2)
-            except filelock.Timeout:
-                raise RunError(
-                    f"{self.name} is being trained by another process",
-                    "Wait until it has ended, or stop it there.",
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return owning(self.path)
 
     def is_locked(self) -> bool:
-        """Whether somebody trains this run.
-
-        A shared lock asks: readers do not see one another, and need not be able to write.
-        """
-        import fcntl
-
-        try:
-            descriptor = os.open(self.path / ".lock", os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError as error:
-            # Where there is no flock, the file is the lock: filelock removes it on release.
-            return error.errno == errno.ENOSYS
-        else:
-            return False
-        finally:
-            os.close(descriptor)
+        """Whether somebody trains this run."""
+        return is_owned(self.path)
 
 
 def environment(command: list[str]) -> dict[str, Any]:

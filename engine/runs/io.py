@@ -94,8 +94,12 @@ def _sync(path: Path) -> None:
         disk.sync(descriptor)
 
 
-def _sync_folder(path: Path) -> None:
-    """Push the names in a folder to the disk, where that can be asked for."""
+def sync_folder(path: Path) -> None:
+    """Push the names in a folder to the disk, where that can be asked for.
+
+    Raises:
+        OSError: the disk fails.
+    """
     try:
         _sync(path)
     except OSError as error:
@@ -125,7 +129,7 @@ def make_folder(path: Path, *, parents: bool = False) -> None:
             make_folder(path.parent, parents=True)
             make_folder(path)
         else:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -174,7 +178,7 @@ def write_atomic(
             _discard(temporary)
             raise
         if durable:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
 
 def write_json(
@@ -288,7 +292,7 @@ def published_file(target: Path) -> Iterator[BinaryIO]:
         except BaseException:
             _discard(temporary)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
 @contextmanager
@@ -318,7 +322,7 @@ def published_folder(target: Path) -> Iterator[Path]:
     with unpublished_folder(target) as temporary:
         yield temporary
         with explained("write", target):
-            _sync_folder(temporary)
+            sync_folder(temporary)
             _replace(target, temporary)
 
 
@@ -334,7 +338,7 @@ def _replace(target: Path, folder: Path) -> None:
             if retired.exists():
                 disk.rename(retired, target)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         if target.exists():
             _discard(retired)
@@ -360,9 +364,9 @@ def claim(folder: Path, target: Path) -> bool:
                 return False
             raise
         try:
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
             if folder.parent != target.parent:
-                _sync_folder(folder.parent)
+                sync_folder(folder.parent)
         except OSError:
             try:
                 disk.rename(target, folder)
@@ -375,10 +379,13 @@ def claim(folder: Path, target: Path) -> bool:
 # --- Removing ------------------------------------------------------------------------------------
 
 
-def remove(path: Path) -> None:
+def remove(path: Path) -> bool:
     """Remove a file, or a folder with all that is in it; one that is not there is no error.
 
     A folder is hidden first, so that nobody sees half of one.
+
+    Returns:
+        Whether it was there.
 
     Raises:
         RunError: it cannot be removed.
@@ -389,9 +396,13 @@ def remove(path: Path) -> None:
                 hidden = _temporary(path)
                 disk.rename(path, hidden)
                 path = hidden
-            _remove_tree(path)
+                with suppress(FileNotFoundError):  # somebody who sweeps helps
+                    _remove_tree(path)
+            else:
+                _remove_tree(path)
         except FileNotFoundError:
-            return
+            return False
+    return True
 
 
 def _remove_tree(path: Path) -> None:

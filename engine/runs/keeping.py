@@ -6,6 +6,8 @@ deleted run is a folder in `.trash`, out of every listing, until somebody asks t
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -76,10 +78,11 @@ def change_tags(run: Run, add: Iterable[str] = (), remove: Iterable[str] = ()) -
         RunError: run.json cannot be read or written.
     """
     wanted = {check_tag(tag) for tag in add}
-    before = tags_of(run)
-    tags = sorted((set(before) | wanted) - set(remove))
-    if tags != before:
-        _edit(run, tags=tags)
+    with _alone(run):
+        before = tags_of(run)
+        tags = sorted((set(before) | wanted) - set(remove))
+        if tags != before:
+            _edit(run, tags=tags)
     return tags
 
 
@@ -104,7 +107,8 @@ def write_note(run: Run, text: str) -> None:
         raise ConfigError(
             f"The note has {len(text):,} characters", f"{MAX_NOTE:,} are the most that are kept."
         )
-    _edit(run, notes=text)
+    with _alone(run):
+        _edit(run, notes=text)
 
 
 def set_archived(run: Run, archived: bool) -> None:
@@ -113,7 +117,24 @@ def set_archived(run: Run, archived: bool) -> None:
     Raises:
         RunError: run.json cannot be read or written.
     """
-    _edit(run, archived=archived)
+    with _alone(run):
+        _edit(run, archived=archived)
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Of those who edit run.json, which is read and written anew; a trainer does not.
+
+    Where folders cannot be locked, as over NFS, the last of two who edit at once wins.
+    """
+    with io.explained("write", run.path):
+        folder = os.open(run.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _edit(run: Run, **changes: Any) -> None:
@@ -136,19 +157,19 @@ def rename(run: Run, name: str) -> Run:
         RunError: the name is taken, the run is being trained, or the folder cannot be written.
     """
     path = run.path.parent / check_name(name)
-    with _at_rest(run):
-        _move(run.path, path)
     renamed = Run(path)
-    try:
-        info = renamed.info()
-    except RunError:
-        return renamed  # of what cannot be read the folder alone has a name
-    if "name" in info:
+    with _at_rest(run), _alone(run):
+        _move(run.path, path)
         try:
-            _edit(renamed, name=name)
-        except BaseException:
-            _move(renamed.path, run.path)
-            raise
+            info = renamed.info()
+        except RunError:
+            return renamed  # of what cannot be read the folder alone has a name
+        if "name" in info:
+            try:
+                _edit(renamed, name=name)
+            except BaseException:
+                _move(renamed.path, run.path)
+                raise
     return renamed
 
 
@@ -178,7 +199,8 @@ def restore(trashed: Trashed) -> Run:
     """Bring a deleted run back under the name that it had.
 
     Raises:
-        RunError: the name is taken by now, or the folder cannot be written.
+        RunError: the name is taken by now, somebody else brought it back or emptied the trash, or
+            the folder cannot be written.
     """
     path = trashed.path.parent.parent / trashed.name
     _move(trashed.path, path)
@@ -199,7 +221,8 @@ def list_trash(runs_dir: Path) -> list[Trashed]:
             return []
     for path in paths:
         parts = _TRASHED.fullmatch(path.name)
-        if parts:
+        # Without a run.json it is the place that a run is about to be moved to.
+        if parts and (path / "run.json").exists():
             try:
                 deleted = time.mktime(time.strptime(parts[2], _TIME))
             except (ValueError, OverflowError):
@@ -214,13 +237,10 @@ def empty_trash(runs_dir: Path) -> int:
     Raises:
         RunError: a folder cannot be removed; what was removed before it is gone.
     """
-    trash = list_trash(runs_dir)
     with suppress(OSError):
         for half_removed in io.litter(runs_dir / TRASH):
             half_removed.clear()
-    for trashed in trash:
-        io.remove(trashed.path)
-    return len(trash)
+    return sum(io.remove(trashed.path) for trashed in list_trash(runs_dir))
 
 
 class _TakenError(RunError):

@@ -1,0 +1,1 @@
+"""What `ddpm-tui doctor` finds out about a machine: small checks that return findings."""

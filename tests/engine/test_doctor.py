@@ -1,0 +1,232 @@
+"""The checks of the doctor, on real file systems, with a real flock that fails and a fake NVML."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.doctor.datasets import datasets
+from engine.doctor.filesystem import filesystem
+from engine.doctor.finding import Finding, surely
+from engine.doctor.mounts import mount_of
+from engine.doctor.versions import versions
+from tests.engine.fake_nvml import FakeGpu, build_fake_nvml, environment, world, write_world
+from tests.engine.no_flock import without_flock
+
+ROOT = Path(__file__).parents[2]
+
+REPORT = """
+import dataclasses, json, sys
+from pathlib import Path
+from engine.doctor.filesystem import filesystem
+print(json.dumps([dataclasses.asdict(found) for found in filesystem(Path(sys.argv[1]))]))
+"""
+DEVICES = """
+import dataclasses, json
+from engine.doctor.devices import devices
+print(json.dumps([dataclasses.asdict(found) for found in devices()]))
+"""
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+def run_python(*command: str, env: dict[str, str] | None = None) -> dict[str, Finding]:
+    """The findings that a program in a process of its own prints as JSON."""
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **(env or {})}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return by_name([Finding(**values) for values in json.loads(done.stdout)])
+
+
+# --- The file system -----------------------------------------------------------------------------
+
+
+def test_a_folder_on_a_good_file_system_has_all_it_needs_and_stays_as_it_was(
+    tmp_path: Path,
+) -> None:
+    findings = by_name(list(filesystem(tmp_path / "not" / "yet")))
+    probed = ("path", "write", "locks", "fsync", "rename", "exclusive", "clock")
+    assert {name: findings[name].state for name in probed} == dict.fromkeys(probed, "ok")
+    assert findings["path"].found == f"{tmp_path}/not/yet, will be made in {tmp_path}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_way_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    (finding,) = filesystem(tmp_path / "runs")
+    assert (finding.state, finding.found) == ("wrong", f"{tmp_path}/runs is not a folder")
+    assert "--runs-dir" in finding.fix
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_missing_locks_are_noted(tmp_path: Path, number: int) -> None:
+    env = without_flock(tmp_path, number)
+    found = run_python(sys.executable, "-c", REPORT, str(tmp_path), env=env)
+    assert found["locks"].state == "note"
+    assert "heartbeat" in found["locks"].found
+    assert found["rename"].state == "ok"
+
+
+MOUNTED = """
+set -e
+mount -t tmpfs -o size=64k,nr_inodes=150 doctor "$1"
+{prepare}
+exec "$2" -c "$3" "$1/runs"
+"""
+
+
+def on_mount(folder: Path, prepare: str) -> dict[str, Finding]:
+    """The findings on a tmpfs of 64 KiB that only the asking process sees."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("a file system of its own needs the right to mount")
+    script = MOUNTED.format(prepare=prepare)
+    arguments = ["sh", str(folder), sys.executable, REPORT]
+    return run_python("unshare", "-m", "sh", "-c", script, *arguments)
+
+
+def test_a_full_disk_is_wrong_and_says_how_to_make_room(tmp_path: Path) -> None:
+    found = on_mount(tmp_path, "")
+    assert found["type"].state == "note"
+    assert found["type"].found.startswith("tmpfs, in memory")
+    assert found["write"].found == "does not work: No space left on device"
+    assert "Free some space" in found["write"].fix
+    assert found["space"].state == "wrong"
+    assert found["files"].state == "wrong"
+
+
+def test_a_read_only_file_system_is_wrong_and_says_where_to_go(tmp_path: Path) -> None:
+    found = on_mount(tmp_path, 'mount -o remount,ro "$1"')
+    assert found["write"].found == "does not work: Read-only file system"
+    assert "--runs-dir" in found["write"].fix
+
+
+MOUNTINFO = r"""
+22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 27 0:40 / /home rw,relatime - nfs4 server:/home rw,vers=4.2,nolock
+41 40 0:41 / /home/a\040b ro,noatime - fuse.sshfs me@far:/x rw
+half a line
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "network", "read_only"),
+    [
+        ("/", "ext4", False, False),
+        ("/homestead", "ext4", False, False),
+        ("/home/me/runs", "nfs4", True, False),
+        ("/home/a b/runs", "fuse.sshfs", True, True),
+    ],
+)
+def test_the_mount_of_a_path(path: str, kind: str, network: bool, read_only: bool) -> None:
+    mount = mount_of(Path(path), MOUNTINFO)
+    assert mount is not None
+    assert (mount.kind, mount.is_network, mount.read_only) == (kind, network, read_only)
+
+
+def test_where_nobody_lists_mounts_there_is_none() -> None:
+    assert mount_of(Path("/"), "") is None
+
+
+# --- Versions, data and devices ------------------------------------------------------------------
+
+
+def distribution(folder: Path, name: str, version: str, *lines: str) -> None:
+    """An installed package, as its metadata tell."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    head = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *lines]
+    (info / "METADATA").write_text("\n".join(head) + "\n")
+
+
+def test_versions_are_held_against_what_the_program_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = ("torch>=2.10", "textual<9,>=8.2", "numpy>=2", "einops>=0.8", 'pyte; extra == "test"')
+    distribution(
+        tmp_path,
+        "ddpm-tui",
+        "7.0",
+        "Requires-Python: >=3.99",
+        *(f"Requires-Dist: {n}" for n in needs),
+    )
+    distribution(tmp_path, "torch", "2.9.1+cu128")
+    distribution(tmp_path, "textual", "9.0.0")
+    distribution(tmp_path, "numpy", "2.0")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    found = by_name(list(versions()))
+    assert {name: finding.state for name, finding in found.items()} == {
+        "ddpm-tui": "ok",
+        "python": "wrong",
+        "torch": "wrong",
+        "textual": "wrong",
+        "einops": "wrong",
+        "others": "ok",
+    }
+    assert found["torch"].found == "2.9.1+cu128 is older than 2.10"
+    assert found["torch"].fix == "`pip install 'torch>=2.10'`"
+    assert found["textual"].found == "9.0.0 is not older than 9"
+    assert found["einops"].found == "is not installed"
+    assert found["others"].found == "numpy 2.0"
+
+
+def test_a_damaged_data_set_is_wrong_and_a_missing_one_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    for file in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (folder / f"{file}-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x01\x07")
+    found = by_name(list(datasets(tmp_path / "data")))
+    assert found["mnist"].state == "wrong"
+    assert "ddpm-tui data get mnist" in found["mnist"].fix
+    assert found["fashion-mnist-10k"].found == "10,000 + 1,000 images, built in, verified"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here torch can use its GPU")
+def test_a_gpu_that_torch_cannot_use_is_wrong(tmp_path: Path) -> None:
+    library, file = build_fake_nvml(tmp_path), tmp_path / "world"
+    write_world(file, world(FakeGpu(name="NVIDIA H200"), FakeGpu(uuid="GPU-2", error=15)))
+    env = {**environment(library, file), "CUDA_VISIBLE_DEVICES": "0,1"}
+    found = run_python(sys.executable, "-c", DEVICES, env=env)
+    assert found["driver"].found.endswith("2 GPUs")
+    assert found["CUDA"].state == "wrong"
+    assert found["CUDA"].found.startswith("not used: ")
+    assert found["cuda:0"].state == "note"
+    assert found["cuda:0"].found == "NVIDIA H200, 105.0 of 140.0 GiB free"
+    assert found["cuda:1"].state == "wrong"
+    assert found["processor"].state in ("ok", "note")
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_not_loaded_is_wrong(tmp_path: Path) -> None:
+    library, file = build_fake_nvml(tmp_path), tmp_path / "world"
+    write_world(file, world(init=9))
+    found = run_python(sys.executable, "-c", DEVICES, env=environment(library, file))
+    assert found["driver"].state == "wrong"
+    assert "Driver Not Loaded" in found["driver"].found
+
+
+def test_a_check_that_breaks_is_a_finding() -> None:
+    def breaks():
+        yield Finding("group", "first", "ok", "fine")
+        raise ZeroDivisionError("by zero")
+
+    first, last = surely("group", breaks)
+    assert first.found == "fine"
+    assert (last.state, last.found) == (
+        "wrong",
+        "could not be finished: ZeroDivisionError: by zero",
+    )
