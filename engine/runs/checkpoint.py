@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import CheckpointError, RunError
 from engine.runs import io
 from engine.runs.folder import Run
+from engine.runs.outside import is_a, open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_STEP_FOLDER = re.compile(r"step-(\d{8,12})")
+_STEP_FOLDER = re.compile(r"step-(\d{8,12})", re.ASCII)
 MANIFEST = "MANIFEST.json"
+# What a manifest may name: no path.
+_FILE = re.compile(r"[a-z_]+\.(safetensors|json)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ class Checkpoint:
             names = [weights, "state.json"] if for_sampling else [*manifest]
             for name in names:
                 expected = manifest[name]
+                if not _FILE.fullmatch(name):
+                    raise CheckpointError(
+                        f"Checkpoint {self.path.name} does not verify: "
+                        f"{name!r:.80} is no file of a checkpoint",
+                        "Use an earlier one: --checkpoint, or remove the folder.",
+                    )
                 if _sha256(self.path / name) != expected:
                     raise CheckpointError(
                         f"Checkpoint {self.path.name} does not verify: {name} was altered",
@@ -74,7 +83,7 @@ class Checkpoint:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -98,7 +107,7 @@ def best_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint | None:
             eval_loss = checkpoint.state().get("eval_loss")
         except RunError:
             continue
-        if isinstance(eval_loss, int | float):
+        if is_a(eval_loss, (int, float)):
             scored.append((eval_loss, -checkpoint.step, checkpoint))
     return min(scored, key=lambda item: item[:2])[2] if scored else None
 

@@ -14,13 +14,14 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, RunError
 from engine.runs import io
+from engine.runs.outside import is_a, read_bytes
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -29,8 +30,10 @@ SCHEMA_VERSION = 1
 STATES = ("created", "running", "paused", "finished", "stopped", "failed")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_NUMBERED = re.compile(r"run(\d{1,9})")
+_NUMBERED = re.compile(r"run(\d{1,9})", re.ASCII)
 _HIGHEST = ".highest"
+# Bytes; one that is written has a tenth of that, and reading one costs its square.
+_MAX_CONFIG = 1 << 17
 
 
 def default_runs_dir() -> Path:
@@ -84,8 +87,24 @@ class Status:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Status:
-        known = {field.name: field for field in fields(cls)}
-        kept = {key: value for key, value in values.items() if key in known}
+        """What status.json says.
+
+        Raises:
+            RunError: a value is of another type.
+        """
+        kept: dict[str, Any] = {}
+        for field in fields(cls):
+            if field.name not in values:
+                continue
+            value, default = values[field.name], field.default
+            if default is None and not is_a(value, (int, float)):
+                fits, value = isinstance(value, float | None), None  # NaN is no figure
+            else:
+                number = default is None or isinstance(default, float)
+                fits = is_a(value, (int, float) if number else type(default))
+            if not fits:
+                raise RunError(f"status.json: {field.name} is {values[field.name]!r:.80}")
+            kept[field.name] = value
         return cls(**kept)
 
 
@@ -152,18 +171,16 @@ class Run:
 
     def config_values(self) -> dict[str, Any]:
         """config.toml as plain values, not validated; cheap, for listings and exports."""
-        import tomllib
-
         from engine.runs import sections
 
         try:
             return sections.loads(self._config_text())
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
 
     def _config_text(self) -> str:
         with io.explained("read", self.config_path):
-            data = self.config_path.read_bytes()
+            data = read_bytes(self.config_path, _MAX_CONFIG)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
@@ -317,9 +334,9 @@ def _make_numbered(runs_dir: Path) -> Path:
     used = [0]
     used += [int(m[1]) for entry in runs_dir.iterdir() if (m := _NUMBERED.fullmatch(entry.name))]
     highest = runs_dir / _HIGHEST
-    if highest.exists():
-        lines = highest.read_text(errors="replace").split()
-        used += [int(line) for line in lines if line.isdecimal()]
+    with suppress(FileNotFoundError):
+        lines = read_bytes(highest).split()
+        used += [int(line) for line in lines if re.fullmatch(rb"\d{1,9}", line)]
     number = max(used) + 1
     while True:
         path = runs_dir / f"run{number}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from engine.errors import RunError
+from engine.runs.outside import read_bytes
 
 _HINTS = {
     errno.ENOSPC: "The disk is full: free some space, then go on with `ddpm-tui resume`.",
@@ -95,7 +96,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: missing, unreadable, not JSON or not an object.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise RunError(f"{path} is missing") from None
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,14 @@ def list_favourites(run: Run) -> list[Favourite]:
                 "Use the program that wrote it, or a newer one.",
             )
         return [_favourite(run, entry) for entry in values["favourites"]]
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        ConfigError,
+    ) as error:
         raise RunError(f"{path} is damaged: {error}", "Mend it, or move it away.") from None
 
 
@@ -77,7 +84,7 @@ def add_favourite(run: Run, recipe: Recipe, picture: int, image: Pixels | None =
         if favourite.name == new.name:
             return favourite
     if image is not None:
-        thumbnail = run.samples_path / "favourites" / f"{new.name}.png"
+        thumbnail = _thumbnail_of(run, new)
         with io.explained("create", thumbnail.parent):
             thumbnail.parent.mkdir(parents=True, exist_ok=True)
         write_png(thumbnail, image[None], about={"take": to_json(recipe), "picture": picture})
@@ -102,15 +109,16 @@ def _path(run: Run) -> Path:
     return run.samples_path / "favourites.json"
 
 
+def _thumbnail_of(run: Run, favourite: Favourite) -> Path:
+    return run.samples_path / "favourites" / f"{favourite.name}.png"
+
+
 def _favourite(run: Run, entry: dict[str, Any]) -> Favourite:
     thumbnail = entry.get("thumbnail")
-    return Favourite(
-        from_json(entry["recipe"]),
-        int(entry["picture"]),
-        float(entry["added"]),
-        # A name only: the file is the run's, wherever the run has been moved to.
-        run.samples_path / "favourites" / Path(thumbnail).name if thumbnail else None,
-    )
+    kept = Favourite(from_json(entry["recipe"]), int(entry["picture"]), float(entry["added"]))
+    # The name that it was given: the file is removed with it, and must be the run's.
+    own = _thumbnail_of(run, kept)
+    return replace(kept, thumbnail=own) if thumbnail == own.name else kept
 
 
 def _write(run: Run, favourites: list[Favourite]) -> None:
