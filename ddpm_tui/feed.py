@@ -24,7 +24,7 @@ from engine.images import Pixels, read_png
 from engine.runs.checkpoint import Checkpoint, list_checkpoints
 from engine.runs.curves import CurveReader, Curves
 from engine.runs.folder import Run, Status
-from engine.runs.outside import is_a, open_file
+from engine.runs.outside import is_number, open_file
 from engine.runs.previews import Previews, list_previews, preview_path
 from engine.runs.scores import Score, list_scores
 
@@ -268,7 +268,7 @@ def _if_new(new: Previews, old: Previews) -> Previews:
 
 def _eval_loss(checkpoint: Checkpoint) -> float | None:
     loss = checkpoint.state().get("eval_loss")
-    return float(loss) if is_a(loss, (int, float)) else None
+    return float(loss) if is_number(loss) else None
 
 
 def _read(path: Path) -> Pixels | None:

@@ -118,7 +118,7 @@ def write_sheet(
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = out or trained.run.samples_path
+    folder = out or trained.run.folder_for("samples")
     with io.explained("create", folder):
         folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.+-]+", "_", sheet.name)

@@ -37,7 +37,8 @@ def read_fitting(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     open_file(path).close()  # the library would wait for a pipe
     with safe_open(path, "pt") as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        names = file.keys()
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         check_fit(found, {name: tuple(tensor.shape) for name, tensor in wanted.items()})
         tensors = {name: file.get_tensor(name) for name in wanted}
     for name, tensor in tensors.items():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import CheckpointError, RunError
 from engine.runs import io
 from engine.runs.folder import Run
-from engine.runs.outside import is_a, open_file
+from engine.runs.outside import is_number, open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +107,7 @@ def best_checkpoint(checkpoints: list[Checkpoint]) -> Checkpoint | None:
             eval_loss = checkpoint.state().get("eval_loss")
         except RunError:
             continue
-        if is_a(eval_loss, (int, float)):
+        if is_number(eval_loss):
             scored.append((eval_loss, -checkpoint.step, checkpoint))
     return min(scored, key=lambda item: item[:2])[2] if scored else None
 

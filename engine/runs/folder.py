@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, RunError
 from engine.runs import io
-from engine.runs.outside import is_a, read_bytes
+from engine.runs.outside import is_a, is_number, read_bytes, refuse_links
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -32,6 +32,8 @@ STATES = ("created", "running", "paused", "finished", "stopped", "failed")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NUMBERED = re.compile(r"run(\d{1,9})", re.ASCII)
 _HIGHEST = ".highest"
+# What a training writes into or in place of, besides files that it replaces.
+_WRITTEN = (".lock", "checkpoints", "samples", "requests", "metrics.jsonl", "train.log")
 # Bytes; one that is written has a tenth of that, and reading one costs its square.
 _MAX_CONFIG = 1 << 17
 
@@ -97,7 +99,7 @@ class Status:
             if field.name not in values:
                 continue
             value, default = values[field.name], field.default
-            if default is None and not is_a(value, (int, float)):
+            if default is None and not is_number(value):
                 fits, value = isinstance(value, float | None), None  # NaN is no figure
             else:
                 number = default is None or isinstance(default, float)
@@ -141,6 +143,32 @@ class Run:
     @property
     def exports_path(self) -> Path:
         return self.path / "exports"
+
+    def folder_for(self, *parts: str) -> Path:
+        """A folder of the run to write into, made if it is not there.
+
+        Raises:
+            RunError: it cannot be made, or the run or the folder is a link to somewhere else.
+        """
+        self.refuse_links(parts)
+        folder = self.path.joinpath(*parts)
+        with io.explained("create", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def refuse_links(self, *inside: Iterable[str]) -> None:
+        """Nothing is written into what is not the run's own.
+
+        Raises:
+            RunError: the run, or one of these paths in it, is a link to somewhere else.
+        """
+        if self.path.is_symlink():
+            there = self.path.resolve()
+            raise RunError(
+                f"{self.path} is a link to {there}, and nothing is written through a link",
+                f"Name the folder that it is in: --runs-dir {there.parent}",
+            )
+        refuse_links(self.path, *inside)
 
     def info(self) -> dict[str, Any]:
         """run.json.
@@ -215,10 +243,12 @@ class Run:
         """Own the run; the lock dies with the process.
 
         Raises:
-            RunError: another process, or another thread of this one, is training it.
+            RunError: another process, or another thread of this one, is training it, or what it
+                writes would go somewhere else through a link.
         """
         import filelock
 
+        self.refuse_links(*([name] for name in _WRITTEN))
         with io.explained("lock", self.path):
             lock = filelock.FileLock(self.path / ".lock", thread_local=False)
             try:

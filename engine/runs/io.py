@@ -19,7 +19,11 @@ from typing import Any, BinaryIO
 from engine.errors import RunError
 from engine.runs.outside import read_bytes
 
+# Never through a link: a log that is one would write into any file of its reader.
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _HINTS = {
+    errno.ELOOP: "It is a link, and nothing is written through one.",
     errno.ENOSPC: "The disk is full: free some space, then go on with `ddpm-tui resume`.",
     errno.EDQUOT: "Your quota is used up: free some space, then go on with `ddpm-tui resume`.",
     errno.EACCES: "Check who owns the folder, or choose another with --runs-dir.",
@@ -111,7 +115,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def append_line(path: Path, line: str) -> None:
     """Append one line in one write(), so that a reader sees it whole or torn at the end only."""
     with explained("write", path):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(path, _APPENDING, 0o666)
         try:
             os.write(descriptor, line.encode() + b"\n")
         finally:

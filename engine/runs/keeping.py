@@ -6,6 +6,7 @@ deleted run is a folder in `.trash`, out of every listing, until somebody asks t
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -18,6 +19,7 @@ from typing import Any
 from engine.errors import ConfigError, RunError
 from engine.runs import io
 from engine.runs.folder import Run, check_name
+from engine.runs.outside import refuse_links
 
 TRASH = ".trash"
 MAX_NOTE = 2000
@@ -118,6 +120,7 @@ def set_archived(run: Run, archived: bool) -> None:
 
 
 def _edit(run: Run, **changes: Any) -> None:
+    run.refuse_links()
     path = run.path / "run.json"
     values = run.info()
     with io.explained("read", path):
@@ -140,6 +143,8 @@ def rename(run: Run, name: str) -> Run:
     with _at_rest(run):
         _move(run.path, path)
     renamed = Run(path)
+    if path.is_symlink():
+        return renamed
     try:
         info = renamed.info()
     except RunError:
@@ -157,7 +162,7 @@ def delete(run: Run) -> Trashed:
     """
     now = time.time()
     stamp = time.strftime(_TIME, time.localtime(now))
-    trash = run.path.parent / TRASH
+    trash = _trash_of(run.path.parent)
     with io.explained("write", trash):
         trash.mkdir(exist_ok=True)
     with _at_rest(run):
@@ -183,6 +188,16 @@ def restore(trashed: Trashed) -> Run:
     return Run(path)
 
 
+def _trash_of(runs_dir: Path) -> Path:
+    """The trash, which is emptied without a look: not that of somebody else.
+
+    Raises:
+        RunError: it is a link.
+    """
+    refuse_links(runs_dir, [TRASH])
+    return runs_dir / TRASH
+
+
 def list_trash(runs_dir: Path) -> list[Trashed]:
     """The deleted runs, the last one first.
 
@@ -190,9 +205,10 @@ def list_trash(runs_dir: Path) -> list[Trashed]:
         RunError: the trash cannot be read.
     """
     found = []
-    with io.explained("read", runs_dir / TRASH):
+    trash = _trash_of(runs_dir)
+    with io.explained("read", trash):
         try:
-            paths = list((runs_dir / TRASH).iterdir())
+            paths = list(trash.iterdir())
         except FileNotFoundError:
             return []
     for path in paths:
@@ -215,7 +231,10 @@ def empty_trash(runs_dir: Path) -> int:
     trash = list_trash(runs_dir)
     for trashed in trash:
         with io.explained("remove", trashed.path):
-            shutil.rmtree(trashed.path)
+            if trashed.path.is_symlink():
+                trashed.path.unlink()  # and not what it leads to
+            else:
+                shutil.rmtree(trashed.path)
     return len(trash)
 
 
@@ -224,15 +243,24 @@ class _TakenError(RunError):
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a folder to a name that nobody has: mkdir decides who gets it, as for new runs."""
+    """Rename a folder to a name that nobody has: mkdir decides who gets it, as for new runs.
+
+    Of a link to a folder only the link moves.
+    """
     with io.explained("rename", source):
         try:
-            target.mkdir()
+            if source.is_symlink():
+                target.symlink_to(os.path.abspath(source.parent / source.readlink()))  # noqa: PTH100
+            else:
+                target.mkdir()
         except FileExistsError:
             raise _TakenError(
                 f"There is already a run {target.name!r} in {target.parent}",
                 "Choose another name, or rename that one first.",
             ) from None
+        if source.is_symlink():
+            source.unlink()
+            return
         try:
             source.rename(target)
         except BaseException:
@@ -246,5 +274,8 @@ def _at_rest(run: Run) -> Iterator[None]:
     # Asked first, so that one need not wait for the lock in vain.
     if run.is_locked():
         raise RunError(f"{run.name} is being trained", "Stop the training first.")
+    if run.path.is_symlink():
+        yield  # nobody trains through a link, and what it leads to stays where it is
+        return
     with run.lock():
         yield

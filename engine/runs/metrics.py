@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.runs import io
-from engine.runs.outside import is_a, open_file
+from engine.runs.outside import is_number, open_file
 
 _POLL_BYTES = 1 << 20
 _COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed", "skipped")
@@ -68,7 +68,7 @@ def parse_row(line: bytes) -> dict[str, Any] | None:
 
 def number(value: Any) -> float:
     """A number of a row; NaN for anything else, and for an integer that no float can hold."""
-    return float(value) if is_a(value, (int, float)) else math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 class Metrics:

@@ -1,8 +1,9 @@
 """What a run folder holds is from outside: it may have been made by anybody, with anything in it.
 
 Files are read up to a bound, and only if they are files: a pipe would never end, a device neither.
-What a link leads to may be read, for whoever looks at a run can read it anyway; nothing is written,
-removed or handed on through a link that is inside of a run folder, nor into a run that is one.
+What a link leads to may be read, for whoever looks at a run can read it anyway. Nothing is written,
+removed or copied into an export through a link inside of a run folder; a run that is itself a link
+to a folder elsewhere is listed and sampled from, and nothing is written into it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import math
 import os
 import stat
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TypeGuard
 
 from engine.errors import RunError
 
@@ -22,7 +24,7 @@ from engine.errors import RunError
 MAX_TEXT = 8 << 20
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Open a file for reading, and nothing else.
 
     Raises:
@@ -37,7 +39,7 @@ def open_file(path: Path) -> BinaryIO:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
-        return os.fdopen(descriptor, "rb")
+        return open(descriptor, "rb")  # noqa: PTH123 - a number, not a path
     except BaseException:
         os.close(descriptor)
         raise
@@ -57,6 +59,11 @@ def read_bytes(path: Path, limit: int = MAX_TEXT) -> bytes:
     return data
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value of JSON is a number that a float can hold."""
+    return is_a(value, (int, float))
+
+
 def is_a(value: Any, kind: type | tuple[type, ...]) -> bool:
     """Whether a value of JSON is of a type. True is no number, nor is what no float can hold."""
     if isinstance(value, bool):
@@ -69,27 +76,23 @@ def is_a(value: Any, kind: type | tuple[type, ...]) -> bool:
         return False
 
 
-def refuse_links(run: Path, *inside: Iterable[str]) -> None:
-    """Nothing is written through a link.
+def refuse_links(folder: Path, *inside: Iterable[str], deed: str = "written through") -> None:
+    """Nothing is written, removed or handed on through a link.
 
     Args:
-        run: a run folder.
-        inside: the parts of paths below it that are written to; they need not be there.
+        folder: itself no matter.
+        inside: the parts of paths below it; they need not be there.
+        deed: what would be done.
 
     Raises:
-        RunError: one of them is a link, or the run is.
+        RunError: one of them is a link.
     """
-    if run.is_symlink():
-        raise RunError(
-            f"{run} is a link to {run.resolve()}, and nothing is written through it",
-            f"Work on it there: --runs-dir {run.resolve().parent}",
-        )
     for parts in inside:
-        path = run
+        path = folder
         for part in parts:
             path = path / part
             if path.is_symlink():
                 raise RunError(
-                    f"{path} is a link, and nothing is written through it",
+                    f"{path} is a link, and nothing is {deed} a link",
                     "Put what it leads to in its place.",
                 )

@@ -8,7 +8,7 @@ from typing import Any
 from engine.errors import RunError
 from engine.runs import io
 from engine.runs.folder import Run
-from engine.runs.outside import is_a
+from engine.runs.outside import is_a, is_number
 
 
 @dataclass(frozen=True)
@@ -89,4 +89,4 @@ def _score(values: dict[str, Any]) -> Score:
 def _finite(figures: Any, key: str) -> float | None:
     """A figure, if there is one."""
     value = figures.get(key) if isinstance(figures, dict) else None
-    return float(value) if is_a(value, (int, float)) else None
+    return float(value) if is_number(value) else None

@@ -84,9 +84,8 @@ def add_favourite(run: Run, recipe: Recipe, picture: int, image: Pixels | None =
         if favourite.name == new.name:
             return favourite
     if image is not None:
+        run.folder_for("samples", "favourites")
         thumbnail = _thumbnail_of(run, new)
-        with io.explained("create", thumbnail.parent):
-            thumbnail.parent.mkdir(parents=True, exist_ok=True)
         write_png(thumbnail, image[None], about={"take": to_json(recipe), "picture": picture})
         new = Favourite(recipe, picture, new.added, thumbnail)
     _write(run, [*kept, new])
@@ -101,6 +100,7 @@ def remove_favourite(run: Run, favourite: Favourite) -> None:
     """
     _write(run, [other for other in list_favourites(run) if other.name != favourite.name])
     if favourite.thumbnail:
+        run.refuse_links(["samples", "favourites"])
         with io.explained("remove", favourite.thumbnail):
             favourite.thumbnail.unlink(missing_ok=True)
 
@@ -131,6 +131,5 @@ def _write(run: Run, favourites: list[Favourite]) -> None:
         }
         for favourite in favourites
     ]
-    with io.explained("create", run.samples_path):
-        run.samples_path.mkdir(exist_ok=True)
+    run.folder_for("samples")
     io.write_json(_path(run), {"version": _VERSION, "favourites": entries})

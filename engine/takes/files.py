@@ -77,7 +77,7 @@ def save_take(
     Raises:
         RunError: a file cannot be written.
     """
-    folder = out or run.samples_path
+    folder = out or run.folder_for("samples")
     with io.explained("create", folder):
         folder.mkdir(parents=True, exist_ok=True)
     stem = take_stem(recipe)

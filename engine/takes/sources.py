@@ -93,8 +93,7 @@ def save_mask(run: Run, repaint: npt.NDArray[np.bool_]) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
     path = masks_path(run) / f"mask-{digest}.png"
     if not path.exists():
-        with io.explained("create", path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        run.folder_for("samples", "masks")
         buffer = bytes_io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG")
         io.write_atomic(path, buffer.getvalue())

@@ -191,10 +191,14 @@ def _in_place_of(name: str, *more: Callable[[Run], object]) -> Read:
     return read
 
 
+def _states(run: Run) -> None:
+    for checkpoint in list_checkpoints(run):
+        checkpoint.state()
+
+
 def _checkpoints(run: Run) -> None:
     best_checkpoint(list_checkpoints(run))
     for checkpoint in list_checkpoints(run):
-        checkpoint.state()
         checkpoint.verify()
 
 
@@ -382,7 +386,7 @@ def _parsers() -> dict[str, Parser]:
         "state.json": Parser(
             [json.dumps(_STATE).encode()],
             jsons,
-            _in_place_of(f"{checkpoint}/state.json", _checkpoints),
+            _in_place_of(f"{checkpoint}/state.json", _states),
         ),
         "MANIFEST.json": Parser(
             [_manifest()],
