@@ -7,6 +7,7 @@ import typer
 from ddpm_tui.cli import drawing, inspecting, keeping, listing, measuring, taking, training
 from ddpm_tui.cli.comparing import compare
 from ddpm_tui.cli.editing import edit_app
+from ddpm_tui.cli.importing import import_weights
 from ddpm_tui.cli.keys import keys
 from ddpm_tui.cli.workbench import workbench
 
@@ -45,5 +46,6 @@ for verb in (
     keys,
 ):
     app.command()(verb)
+app.command("import")(import_weights)
 app.add_typer(edit_app, name="edit")
 app.add_typer(listing.data_app, name="data")
