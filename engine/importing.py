@@ -44,8 +44,9 @@ def import_article(
     """
     source = sources.get(dataset)
     saved, data = read_state_dict(path)
-    weights = _articles(path, saved)
-    config = _config(path, dataset, source.train_count, len(weights[_TABLE]))
+    found = {name.removeprefix(_PREFIX): tensor for name, tensor in saved.items()}
+    config = _config(path, dataset, source.train_count, _timesteps(found))
+    weights = _articles(path, found, config.diffusion.num_train_timesteps)
     run = create_run(runs_dir, config, name=name)
     state: dict[str, Any] = {
         "step": 0,
@@ -68,16 +69,18 @@ def import_article(
     return run
 
 
-def _articles(path: Path, saved: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of `ArticleUNet`, float32 and finite.
+def _timesteps(found: dict[str, Tensor]) -> int:
+    """How many timesteps there are, which only the table of their embeddings tells."""
+    table = found.get(_TABLE)
+    return len(table) if table is not None and table.dim() == 2 else 1000
+
+
+def _articles(path: Path, found: dict[str, Tensor], timesteps: int) -> dict[str, Tensor]:
+    """The tensors in the order of `ArticleUNet`, float32 and finite.
 
     Raises:
         DataError: they are of another network, or no weights.
     """
-    found = {name.removeprefix(_PREFIX): tensor for name, tensor in saved.items()}
-    table = found.get(_TABLE)
-    # How many timesteps there are only the table of their embeddings tells.
-    timesteps = len(table) if table is not None and table.dim() == 2 else 1000
     wanted = shapes_of(ArticleUNet)
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     shapes[_TABLE] = (timesteps, *shapes[_TABLE][1:])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bytes]:
         raise DataError(f"{path} is not a file of torch.save", _instead(data))
     _check_program(path, _program(path, data))
     try:
-        value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file, on the screen
+            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         raise DataError(f"{path} is damaged: {last_line(error)}", _SAVE) from None
     if not isinstance(value, dict) or not value:

@@ -129,7 +129,8 @@ def find_checkpoint(run: Run, which: str = "best") -> Checkpoint:
     elif which == "best":
         chosen = best_checkpoint(checkpoints) or checkpoints[-1]
     else:
-        chosen = next((c for c in checkpoints if which.isdecimal() and c.step == int(which)), None)
+        step = int(which) if re.fullmatch(r"\d{1,12}", which, re.ASCII) else None
+        chosen = next((c for c in checkpoints if c.step == step), None)
         if chosen is None:
             steps = ", ".join(str(c.step) for c in checkpoints)
             raise CheckpointError(

@@ -13,6 +13,7 @@ import json
 import random
 import shutil
 import struct
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from ddpm_tui.headless.editing import changes_at, seed_pair
 from ddpm_tui.headless.plotting import loss_plot
 from ddpm_tui.report import run_report, runs_table
 from ddpm_tui.sanitize import clean
+from ddpm_tui.screenshot.unattended import parse_size
 from ddpm_tui.terminal.budget import parse_budget
 from ddpm_tui.terminal.reading import Reader
 from engine.compare.standing import compare, facts, read_standing
@@ -41,7 +43,7 @@ from engine.data.pictures import load_mask, load_picture
 from engine.errors import EngineError
 from engine.images import read_png, write_png
 from engine.prompts import parse_prompt
-from engine.runs.checkpoint import best_checkpoint, list_checkpoints
+from engine.runs.checkpoint import best_checkpoint, find_checkpoint, list_checkpoints
 from engine.runs.curves import CurveReader
 from engine.runs.filter import parse_filter
 from engine.runs.folder import Run, check_name, create_run
@@ -53,6 +55,7 @@ from engine.runs.requests import Requests
 from engine.runs.scores import list_scores
 from engine.runs.summary import summary
 from engine.settings import parse_settings
+from engine.state_dict import read_state_dict
 from engine.takes.favourites import list_favourites
 from engine.takes.files import read_recipe
 from engine.takes.recipe import Recipe
@@ -294,6 +297,37 @@ def _tensors(path: Path) -> None:
         raise EngineError(str(error)) from error
 
 
+def _saved() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.zeros(2, 3), "bias": torch.zeros(3)}, buffer)
+    return buffer.getvalue()
+
+
+def _program() -> bytes:
+    with zipfile.ZipFile(io.BytesIO(_saved())) as archive:
+        return archive.read("archive/data.pkl")
+
+
+def _imported(path: Path) -> None:
+    """What an import does before it takes the shapes for the article's."""
+    for tensor in read_state_dict(path)[0].values():
+        assert tensor.dtype, tensor.shape
+
+
+def _reprogrammed(program: bytes, folder: Path) -> None:
+    """An archive that is whole, with another pickle in it."""
+    path = folder / "ddpm.pt"
+    with zipfile.ZipFile(io.BytesIO(_saved())) as old, zipfile.ZipFile(path, "w") as new:
+        for member in old.infolist():
+            data = program if member.filename.endswith("data.pkl") else old.read(member)
+            new.writestr(member, data)
+    _imported(path)
+
+
+def _which(data: bytes, folder: Path) -> None:
+    find_checkpoint(_run(folder), data.decode(errors="replace"))
+
+
 def _file(name: str, read: Callable[[Path], object]) -> Read:
     def reader(data: bytes, folder: Path) -> object:
         path = folder / name
@@ -478,6 +512,10 @@ def _parsers() -> dict[str, Parser]:
                 lambda text: changes_at([text], []), lambda text: changes_at([], [text]), seed_pair
             ),
         ),
+        "--size": Parser([b"120x40"], words, _text(parse_size)),
+        "--checkpoint": Parser([b"6", b"best"], words, _which),
+        "article .pt": Parser([_saved()], binary, _file("ddpm.pt", _imported)),
+        "article .pt, its program": Parser([_program()], binary, _reprogrammed),
         "--link-budget": Parser([b"100k", b"1.5M"], words, _text(parse_budget)),
         "CUDA_VISIBLE_DEVICES": Parser(
             [b"0,1", b"GPU-abc"],
