@@ -77,13 +77,9 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bytes]:
         raise DataError(f"Cannot read {path}: {error.strerror}") from None
     if not data.startswith(_ZIP):
         raise DataError(f"{path} is not a file of torch.save", _instead(data))
-    _check_program(path, _program(path, data))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a damaged file, on the screen
-            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        raise DataError(f"{path} is damaged: {last_line(error)}", _SAVE) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a damaged file, on the screen
+        value = _loaded(path, data)
     if not isinstance(value, dict) or not value:
         raise DataError(f"{path} holds no state dict", _SAVE)
     for name, tensor in value.items():
@@ -93,6 +89,14 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], bytes]:
                 _SAVE,
             )
     return dict(value), data
+
+
+def _loaded(path: Path, data: bytes) -> object:
+    _check_program(path, _program(path, data))
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except _DAMAGED as error:
+        raise DataError(f"{path} is damaged: {last_line(error)}", _SAVE) from None
 
 
 def _instead(data: bytes) -> str:

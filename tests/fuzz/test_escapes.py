@@ -118,20 +118,22 @@ def leaks(text: str) -> set[str]:
 LIGHT = (
     "runs",
     "runs --json",
-    "runs --archived --filter state:failed",
     "show one --no-plot",
-    "show one --plot",
     "show one --json",
+    "compare one two",
+    "trash",
+    f"restore {IN_A_NAME}",
+)
+HEAVY = (
+    "runs --archived --filter state:failed",
+    "show one --plot",
     "show odd",
     "show bad1",
-    "compare one two",
     "compare one two --json",
     "tag one",
     "note one",
-    "trash",
     "trash --json",
     f"show {IN_A_NAME}",
-    f"restore {IN_A_NAME}",
     f"rename one {IN_A_NAME}",
     f"tag one {IN_A_NAME}",
     f"runs --filter ({IN_A_NAME}",
@@ -141,8 +143,6 @@ LIGHT = (
     f"--data-dir {IN_A_NAME} data",
     f"{IN_A_NAME}",
     "stop one",
-)
-HEAVY = (
     "sample one --num 1",
     f"sample one --num 1 --out {IN_A_NAME}",
     f"sample one --prompt {IN_A_NAME}",
