@@ -56,7 +56,7 @@ class Reader(ReplyParser):
                 yield events.Paste(text.replace("\x00", ""))
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
-        """A key whose numbers are none, or no character's, is ignored, and not the last one read."""
+        """A key whose numbers are none, or no character's, is ignored and not the last one read."""
         try:
             return list(super()._sequence_to_key_events(sequence, alt))
         except (ValueError, OverflowError):
