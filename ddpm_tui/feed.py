@@ -25,6 +25,7 @@ from engine.runs.checkpoint import Checkpoint, list_checkpoints
 from engine.runs.curves import CurveReader, Curves
 from engine.runs.devices import DEVICES, read_devices
 from engine.runs.folder import Run, Status
+from engine.runs.outside import is_number, open_file
 from engine.runs.previews import Previews, list_previews, preview_path
 from engine.runs.scores import Score, list_scores
 from engine.telemetry import Telemetry
@@ -272,7 +273,7 @@ def _if_new(new: Previews, old: Previews) -> Previews:
 
 def _eval_loss(checkpoint: Checkpoint) -> float | None:
     loss = checkpoint.state().get("eval_loss")
-    return float(loss) if isinstance(loss, int | float) else None
+    return float(loss) if is_number(loss) else None
 
 
 def _read(path: Path) -> Pixels | None:
@@ -284,7 +285,7 @@ def _read(path: Path) -> Pixels | None:
 
 def _tail(path: Path) -> tuple[str, ...]:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _LOG_BYTES))
             lines = file.read().decode(errors="replace").splitlines()

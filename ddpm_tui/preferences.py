@@ -22,7 +22,9 @@ from typing import Any
 from ddpm_tui.keys import KEYS, KeyTable
 from ddpm_tui.terminal.budget import problem_of
 from engine.errors import ConfigError
+from engine.runs.outside import read_bytes
 
+_MAX_BYTES = 1 << 20
 _KNOWN = ("keys", "theme", "link_budget")
 
 
@@ -63,14 +65,14 @@ def load(path: Path | None = None) -> Preferences:
     """
     path = path or config_path()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, _MAX_BYTES).decode()
     except FileNotFoundError:
         return Preferences(path)
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error})", "Mend or remove it.") from None
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", "Mend the line, or remove it.") from None
     for name in values:
         if name not in _KNOWN:
@@ -99,14 +101,14 @@ def remember_theme(path: Path, theme: str) -> None:
     import tomlkit
 
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = read_bytes(path, _MAX_BYTES).decode() if path.exists() else ""
         document = tomlkit.parse(text)
         document["theme"] = theme
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
         fresh.write_text(tomlkit.dumps(document), encoding="utf-8")
         fresh.replace(path)
-    except (OSError, UnicodeError, tomlkit.exceptions.TOMLKitError) as error:
+    except (OSError, UnicodeError, tomlkit.exceptions.TOMLKitError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be written ({error})", "Mend or remove it.") from None
 
 

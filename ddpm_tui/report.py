@@ -68,7 +68,7 @@ def figure(value: Any, digits: int = 4) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> str:
-    cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
+    cells = [[clean(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = (
         "  ".join(
@@ -135,11 +135,11 @@ def run_report(facts: Mapping[str, Any]) -> str:
     ]
     kept = (" ".join(facts.get("tags", [])), facts.get("notes", ""))
     rows += [row for row in zip(("tags", "note"), kept, strict=True) if row[1]]
-    lines = [f"{name:<12}{clean(str(value))}" for name, value in rows]
+    lines = [f"{name:<12}{value}" for name, value in rows]
     lines += [f"{'picture' if i == 0 else '':<12}{path}" for i, path in enumerate(facts["samples"])]
     lines.append("")
     lines += _config_lines(facts["config"])
-    return "\n".join(lines)
+    return "\n".join(map(clean, lines))
 
 
 def _network(config: Mapping[str, Any]) -> str:

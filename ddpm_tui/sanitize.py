@@ -6,7 +6,9 @@ the window or hide a line, and a bidi override could make a name read as another
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 from unicodedata import category
 
 # A whole control sequence goes, so that a coloured log line leaves its words and not "[31m". The
@@ -44,6 +46,23 @@ def clean(text: str, limit: int | None = None) -> str:
     if cell_len(text) <= limit:
         return text
     return set_cell_size(text, limit - 1).rstrip() + "…" if limit > 0 else ""
+
+
+def clean_lines(text: str) -> str:
+    """Make every line of `text` printable; the ends of the lines are the caller's own."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON in one line, as readable as it can be shown: JSON itself lets most of what a
+    terminal obeys, or cannot show, stand as it is.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _clean_character(character: str) -> str:

@@ -15,6 +15,7 @@ from engine.runs import io
 from engine.runs.checkpoint import Checkpoint
 from engine.runs.folder import Run
 from engine.runs.metrics import Metrics
+from engine.runs.outside import refuse_links
 
 FILES = {
     "samples.png",
@@ -56,11 +57,15 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
             f"Draw some: ddpm-tui sample {run.name}",
         )
     # Absolute: `.` has no name to put a folder beside.
-    target = (out or run.exports_path / f"{run.name}-step{checkpoint.step}").absolute()
+    target = (out or run.folder_for("exports") / f"{run.name}-step{checkpoint.step}").absolute()
     if target.exists() and not _is_export(target):
         raise RunError(
             f"{target} is there already and is not an export", "Name another folder with --out."
         )
+    # What is handed on is the run's, not a file of whoever exports it.
+    weights = [checkpoint.path.name, checkpoint.weights_path.name]
+    copied = [["samples", each.name] for each in drawn] + [["checkpoints", *weights]]
+    refuse_links(run.path, *copied, ["config.toml"], deed="exported from behind")
     metrics = Metrics(run.metrics_path).read_all()
     from engine.plot import write_loss_plot
 

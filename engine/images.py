@@ -8,6 +8,9 @@ from __future__ import annotations
 import io as bytes_io
 import json
 import math
+import struct
+import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +21,25 @@ import numpy.typing as npt
 
 from engine.errors import RunError
 from engine.runs import io
+from engine.runs.outside import open_file
 
 Pixels = npt.NDArray[np.uint8]
 
 _LAYOUT_KEY = "ddpm-tui"
+_GAP = 2
+# Of a grid, which a view reads again and again; ours have less than a million.
+_MAX_PIXELS = 16_000_000
+# What Pillow raises, in one format or another, for a file that is damaged.
+DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 # GIF delays are hundredths of a second: 6 is about 17 frames a second, as fast as every viewer
 # plays faithfully.
 _FRAME_DELAY = 6
@@ -37,7 +55,7 @@ def grid_columns(num: int) -> int:
     return max(1, math.ceil(math.sqrt(num)))
 
 
-def make_grid(images: Pixels, columns: int | None = None, gap: int = 2) -> Pixels:
+def make_grid(images: Pixels, columns: int | None = None, gap: int = _GAP) -> Pixels:
     """(N, C, H, W) -> one picture (rows·H + gaps, columns·W + gaps, C); empty cells are black."""
     num, channels, height, width = images.shape
     columns = min(columns or grid_columns(num), num)
@@ -51,7 +69,7 @@ def make_grid(images: Pixels, columns: int | None = None, gap: int = 2) -> Pixel
     return grid
 
 
-def split_grid(grid: Pixels, num: int, height: int, width: int, gap: int = 2) -> Pixels:
+def split_grid(grid: Pixels, num: int, height: int, width: int, gap: int = _GAP) -> Pixels:
     """Undo `make_grid`: (rows·H + gaps, columns·W + gaps, C) -> (N, C, H, W)."""
     columns = (grid.shape[1] + gap) // (width + gap)
     cells = []
@@ -101,14 +119,38 @@ def read_png(path: Path) -> tuple[Pixels, dict[str, Any]]:
     from PIL import Image
 
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with (
+            open_file(path) as file,
+            warnings.catch_warnings(),
+            Image.open(file, formats=["PNG"]) as image,
+        ):
+            warnings.simplefilter("ignore")  # of a damaged file, on the screen
+            if image.width * image.height > _MAX_PIXELS:
+                raise ValueError(f"it has more than {_MAX_PIXELS:,} pixels")
             about = json.loads(image.info[_LAYOUT_KEY])
+            num, height, width = (about[key] for key in ("num", "height", "width"))
+            _check_layout(image.size, num, height, width)
             grid = np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
         if grid.ndim == 2:
             grid = grid[..., None]
-        return split_grid(grid, about["num"], about["height"], about["width"]), about
-    except (OSError, KeyError, ValueError, TypeError, ZeroDivisionError) as error:
+        return split_grid(grid, num, height, width), about
+    except (
+        *DAMAGED,
+        KeyError,
+        TypeError,
+        RecursionError,
+        Image.DecompressionBombError,
+    ) as error:
         raise RunError(f"Cannot read the picture {path}: {error}") from None
+
+
+def _check_layout(size: tuple[int, int], num: Any, height: Any, width: Any) -> None:
+    """Raises ValueError unless so many pictures are in a grid of that size."""
+    if not all(type(each) is int and each > 0 for each in (num, height, width)):
+        raise ValueError(f"{num!r} pictures of {height!r}×{width!r} are no grid")
+    columns = (size[0] + _GAP) // (width + _GAP)
+    if not columns or -(-num // columns) * (height + _GAP) - _GAP > size[1]:
+        raise ValueError(f"{num} pictures of {height}×{width} are not in it")
 
 
 def write_gif(path: Path, frames: Sequence[Pixels], *, columns: int | None = None) -> None:

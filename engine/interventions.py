@@ -47,6 +47,8 @@ class Descend(Protocol):
 # (start, stop): the reverse process from timesteps[start] until timesteps[stop] is reached;
 # len(timesteps) is the clean image.
 Leg = tuple[int, int]
+# Of a whole way with all that is gone anew; each takes a network call.
+MAX_STEPS = 500_000
 
 
 def position(timesteps: Sequence[int], t: int, num_train_timesteps: int) -> int:
@@ -155,12 +157,17 @@ def repaint_legs(num_steps: int, jump_length: int, resample: int) -> list[Leg]:
     `resample` 1 is the plain way down.
 
     Raises:
-        ConfigError: there is no room for a jump.
+        ConfigError: there is no room for a jump, or there are more than `MAX_STEPS`.
     """
     if resample > 1 and jump_length >= num_steps:
         raise ConfigError(
             f"a jump of {jump_length} steps does not fit into a way of {num_steps}",
             "Take more steps or shorter jumps.",
+        )
+    if num_steps * resample > MAX_STEPS:
+        raise ConfigError(
+            f"{num_steps} steps, each taken {resample} times, are more than {MAX_STEPS:,}",
+            "Take fewer of them.",
         )
     legs, start = [], 0
     for stop in range((num_steps - 1) % jump_length + jump_length, num_steps, jump_length):

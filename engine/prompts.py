@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from engine.errors import ConfigError
 
 _TERM = re.compile(r"(?:(?P<weight>\d+\.?\d*|\.\d+)(?:\s*[*×]\s*|\s+))?(?P<words>.+)")
+# Of characters: a longer one is no prompt, and costs its square to take apart.
+_LONGEST = 500
 # Names in an error message; a data set may have a thousand.
 _LISTED = 20
 
@@ -40,6 +42,10 @@ def parse_prompt(prompt: str, class_names: Sequence[str]) -> tuple[Part, ...]:
         raise ConfigError(
             f"There is no class to ask for with the prompt {prompt!r}",
             "This network was told none; train one with --class-conditional.",
+        )
+    if len(prompt) > _LONGEST:
+        raise ConfigError(
+            f"The prompt has {len(prompt):,} characters", f"{_LONGEST} are the most that are read."
         )
     names = _names(class_names)
     whole = names.get(_plain(prompt))

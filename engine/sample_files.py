@@ -86,7 +86,7 @@ def write_samples(
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = out or trained.run.samples_path
+    folder = out or trained.run.folder_for("samples")
     if sampling.num <= MAX_SHOWN:
         frames = _draw(trained, sampling, seed, stretched, on_step, None)
         return save_samples(
@@ -141,7 +141,7 @@ def save_samples(
     stretched: bool = False,
 ) -> SampleFiles:
     """Write finished frames (each (N, C, H, W) uint8, the last one the result) as PNG and GIF."""
-    folder = out or run.samples_path
+    folder = out or run.folder_for("samples")
     _make(folder)
     stem = sample_stem(sampling, seed, step, stretched=stretched)
     files = SampleFiles(folder / f"{stem}.png", folder / f"{stem}.gif")

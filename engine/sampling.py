@@ -36,6 +36,7 @@ from engine.runs.checkpoint import find_checkpoint
 from engine.runs.folder import Run
 from engine.samplers import SamplerOptions
 from engine.schedule import NoiseSchedule, inference_timesteps
+from engine.tensors import read_fitting, shapes_of
 
 # Pictures that go through the network together; more only costs memory.
 CHUNK = 64
@@ -265,7 +266,6 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         DeviceError: the device is not there.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     config = run.config()
     target = resolve_device(device)
@@ -274,9 +274,20 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         state = found.state()
         channels, height, width = state["image_shape"]
         class_names = tuple(str(name) for name in state["class_names"])
-        model = build_model(config, (channels, height, width), len(class_names))
-        model.load_state_dict(load_file(found.weights_path))
-    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as error:
+        build = partial(build_model, config, (channels, height, width), len(class_names))
+        # Nothing is made that would not fit: a config may describe a network of any size.
+        weights = read_fitting(found.weights_path, shapes_of(build))
+        model = build()
+        model.load_state_dict(weights)
+    except (
+        SafetensorError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        TypeError,
+        OverflowError,
+        OSError,
+    ) as error:
         reason = last_line(error)
         raise CheckpointError(
             f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",

@@ -118,8 +118,9 @@ def write_sheet(
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = out or trained.run.samples_path
-    io.make_folder(folder, parents=True)
+    folder = out or trained.run.folder_for("samples")
+    if out:
+        io.make_folder(out, parents=True)
     name = re.sub(r"[^\w.+-]+", "_", sheet.name)
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 9]}-{derive_seed(0, name) % 16**8:08x}"

@@ -132,7 +132,8 @@ def _index_of(prefix: str, uuids: Sequence[str]) -> int:
 
 def _leading_integer(entry: str) -> int:
     # CUDA reads with strtol: "1gpu" is 1, and what does not begin with a number is invalid.
-    match = re.match(r"\s*([+-]?[0-9]+)", entry)
+    # More digits than these are no GPU's, nor a number that Python would read.
+    match = re.match(r"\s*([+-]?[0-9]{1,99})", entry)
     return int(match[1]) if match else -1
 
 

@@ -21,6 +21,8 @@ def main() -> None:
     # With more threads than cores, as after sampling, spin a tenth of that instead of a hundredth.
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
     keep_freed_memory()
+    # Whatever the shell's: nothing that a run folder holds may be changed by everybody.
+    os.umask(os.umask(0o077) | 0o002)
     try:
         code: object = None
         if sys.argv[1:]:

@@ -32,6 +32,7 @@ from ddpm_tui.cli.options import (
     print_json,
     sampling_overrides,
 )
+from ddpm_tui.sanitize import clean
 from engine.errors import ConfigError
 
 
@@ -195,4 +196,4 @@ def export(
         files = sorted(path.name for path in folder.iterdir())
         print_json({"run": run, "folder": str(folder), "files": files})
         return
-    print(folder)
+    print(clean(str(folder)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm_tui.cli.options import Json, RunName, RunsDir, print_json, resolve_runs_dir
+from ddpm_tui.sanitize import clean
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -118,7 +119,7 @@ def trash(
     if as_json:
         print_json([{"name": t.name, "deleted": t.deleted, "path": str(t.path)} for t in found])
     elif not found:
-        print(f"Nothing is deleted in {folder}.")
+        print(f"Nothing is deleted in {clean(str(folder))}.")
     else:
         rows = [[t.name, f"{age(time.time() - t.deleted)} ago", str(t.path)] for t in found]
         print(table(["RUN", "DELETED", "FOLDER"], rows, right={1}))
@@ -160,8 +161,6 @@ def _restored(folder: Path, name: str) -> Run:
 
 def _tell(as_json: bool, facts: dict[str, Any], text: str) -> None:
     """One line: for a script, or for a person."""
-    from ddpm_tui.sanitize import clean
-
     if as_json:
         print_json(facts)
     else:

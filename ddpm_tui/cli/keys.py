@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ddpm_tui.cli.options import Json, print_json
+from ddpm_tui.sanitize import clean
 
 
 def keys(as_json: Json = False) -> None:
@@ -30,7 +31,7 @@ def keys(as_json: Json = False) -> None:
             ]
         )
         return
-    print(f"Your own keys go into {preferences.path} under [keys].")
+    print(f"Your own keys go into {clean(str(preferences.path))} under [keys].")
     for view, title in VIEW_TITLES.items():
         rows = [
             [

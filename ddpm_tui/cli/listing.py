@@ -19,6 +19,7 @@ from ddpm_tui.cli.options import (
     print_json,
     resolve_runs_dir,
 )
+from ddpm_tui.sanitize import clean
 
 _NARROWEST, _WIDEST, _PLOT_HEIGHT = 20, 100, 16  # of the plot, in cells
 
@@ -58,7 +59,8 @@ def runs(
         print_json(rows)
         return
     if not every:
-        print(f"No runs in {folder} yet. Start one with `ddpm-tui train`, or open `ddpm-tui`.")
+        told = f"No runs in {folder} yet. Start one with `ddpm-tui train`, or open `ddpm-tui`."
+        print(clean(told))
         return
     from ddpm_tui.report import runs_table
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ddpm_tui.choices import Color, Sampler, Spacing, Variance
+from ddpm_tui.sanitize import json_text
 from ddpm_tui.terminal.budget import parse_budget
 from engine.errors import ConfigError
 
@@ -177,4 +177,4 @@ def sampling_overrides(options: Mapping[str, Any], settings: list[str] | None) -
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    print(json_text(value))

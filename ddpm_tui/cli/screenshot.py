@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ddpm_tui.choices import Color
+from ddpm_tui.sanitize import clean
 from engine.errors import ConfigError
 
 
@@ -41,4 +42,4 @@ def write_screenshot(
     captured = take(app, wanted)
     is_svg = path.suffix.lower() == ".svg"
     captured.write(path if is_svg else None, None if is_svg else path)
-    print(path)
+    print(clean(str(path)))

@@ -8,6 +8,7 @@ from ddpm_tui.cli import drawing, inspecting, keeping, listing, measuring, takin
 from ddpm_tui.cli.comparing import compare
 from ddpm_tui.cli.doctor import doctor
 from ddpm_tui.cli.editing import edit_app
+from ddpm_tui.cli.importing import import_weights
 from ddpm_tui.cli.keys import keys
 from ddpm_tui.cli.workbench import workbench
 
@@ -48,5 +49,6 @@ for verb in (
     doctor,
 ):
     app.command()(verb)
+app.command("import")(import_weights)
 app.add_typer(edit_app, name="edit")
 app.add_typer(listing.data_app, name="data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ddpm_tui.headless.progress import progress
+from ddpm_tui.sanitize import clean
 
 
 def download(name: str) -> None:
@@ -13,4 +14,4 @@ def download(name: str) -> None:
         located = downloading.download(
             name, progress=lambda done, total, file: bar.update(done, file, total)
         )
-    print(f"{name} is in {located.origin}")
+    print(clean(f"{name} is in {located.origin}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import progress
-from ddpm_tui.sanitize import clean
+from ddpm_tui.sanitize import clean, clean_lines
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -61,6 +61,6 @@ def sample(
     if sampling.guidance_scale != 1:
         what += f", guidance {sampling.guidance_scale:g},"
     print(f"{what} from {run.name} at step {trained.step:,}, seed {seed}")
-    print(f"picture  {files.png}\ngif      {files.gif}")
+    print(clean_lines(f"picture  {files.png}\ngif      {files.gif}"))
     if files.npy:
-        print(f"all      {files.npy}  (the others show the first {MAX_SHOWN})")
+        print(clean(f"all      {files.npy}") + f"  (the others show the first {MAX_SHOWN})")

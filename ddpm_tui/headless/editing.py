@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import Progress, progress
-from ddpm_tui.sanitize import clean
+from ddpm_tui.sanitize import clean, clean_lines
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def _carry_out(request: Request, make: Callable[[TrainedModel, SamplingConfig], 
         facts = sheet_facts(trained, sampling, request.seed, sheet)
         print(json.dumps({**facts, "png": str(files.png), "gif": str(files.gif)}))
         return
-    print(f"{sheet.name}: {run.name} at step {trained.step:,}, seed {request.seed}")
+    print(f"{clean(sheet.name)}: {run.name} at step {trained.step:,}, seed {request.seed}")
     for picture in sheet.facts.get("pictures", ()):
         print(f"given    {clean(picture)}")
     for number, row in enumerate(sheet.rows, start=1):
@@ -281,7 +281,7 @@ def _carry_out(request: Request, make: Callable[[TrainedModel, SamplingConfig], 
     if "rms_error" in sheet.facts:
         errors = ", ".join(f"{error:.2g}" for error in sheet.facts["rms_error"])
         print(f"error    {errors} (root mean square, of a range of 2)")
-    print(f"picture  {files.png}\ngif      {files.gif}")
+    print(clean_lines(f"picture  {files.png}\ngif      {files.gif}"))
 
 
 def _watch(edit: Edit, bar: Progress) -> Sheet:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.report import table
+from ddpm_tui.sanitize import clean_lines
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -60,8 +61,9 @@ def evaluate(
     if as_json:
         print(json.dumps({**values, "json": str(files.json), "png": str(files.png)}))
         return
-    print(report(values))
-    print(f"\nfigures  {files.json}\npairs    {files.png} (generated above, nearest below)")
+    print(clean_lines(report(values)))
+    print(clean_lines(f"\nfigures  {files.json}\npairs    {files.png}"), end="")
+    print(" (generated above, nearest below)")
 
 
 class _Stages:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_tui.headless import passed_over
+from ddpm_tui.sanitize import clean, clean_lines
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -37,8 +38,8 @@ def forward(
     if as_json:
         print(json.dumps({"png": str(png), "gif": str(gif), "dataset": data.name}))
         return
-    print(f"{data.name} ({data.origin}), {beta_schedule}, T = {num_train_timesteps}")
-    print(f"picture  {png}\ngif      {gif}")
+    print(clean(f"{data.name} ({data.origin}), {beta_schedule}, T = {num_train_timesteps}"))
+    print(clean_lines(f"picture  {png}\ngif      {gif}"))
 
 
 def look(
@@ -91,4 +92,4 @@ def look(
         f"{run.name} at step {trained.step:,} on {data.name}, t = {t}: mean squared error of x_0 "
         f"{errors['x0_error']:.3g}, of the noise {errors['eps_error']:.3g}"
     )
-    print(f"picture  {png}\ngif      {gif}")
+    print(clean_lines(f"picture  {png}\ngif      {gif}"))

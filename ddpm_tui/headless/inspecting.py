@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from contextlib import closing
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ddpm_tui.inspection import forward, network, reverse, schedule
 from ddpm_tui.inspection.study import Study, investigate, run_subject
-from ddpm_tui.sanitize import clean
+from ddpm_tui.sanitize import clean, json_text
 
 if TYPE_CHECKING:
     from engine.runs.folder import Run
@@ -36,14 +35,14 @@ def inspect(run: Run, *, device: str = "auto", as_json: bool = False) -> None:
         ]
         timing = {key: value for key, value in asdict(study.timing).items() if key != "shares"}
         facts = {"run": run.name, "trained": study.anatomy.trained, "timing": timing}
-        print(json.dumps({**facts, "parts": parts}, ensure_ascii=False))
+        print(json_text({**facts, "parts": parts}))
         return
     opened = frozenset(part.name for part in study.anatomy.parts)
     tree = network.Tree(opened=opened)
     width = max(min(shutil.get_terminal_size((_WIDTH, 0)).columns, _WIDTH), 60)
-    print(f"{run.name}: {network.about(study, tree)}")
-    print(f"schedule: {schedule.about(study)}; half noise at t = {_half(study)}")
-    print(f"reverse: {reverse.about(study)}\n")
+    print(clean(f"{run.name}: {network.about(study, tree)}"))
+    print(clean(f"schedule: {schedule.about(study)}; half noise at t = {_half(study)}"))
+    print(clean(f"reverse: {reverse.about(study)}") + "\n")
     for row in (network.header(study, width, tree), *network.rows(study, width, tree)):
         print(clean("".join(text for text, _ in row)).rstrip())
 

@@ -37,6 +37,8 @@ def loss_plot(metrics: Path, width: int, height: int, *, color: bool) -> str:
     # Without this plotext asks for the size of the terminal and draws no larger than that.
     plotext.terminal.limit(False, False)
     figure = plotext.figure
+    # It is the same one every time, with all curves that were ever drawn.
+    figure.clear()
     figure.plot_size(width, height - 1)
     figure.theme("colorless")
     _scale(figure, curve.x, raw[1], width, height)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_tui.headless import passed_over
 from ddpm_tui.headless.progress import Progress, progress
-from ddpm_tui.sanitize import clean
+from ddpm_tui.sanitize import clean, clean_lines, json_text
 from engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def take(
     if as_json:
         facts = {**to_json(recipe), "png": str(files.png), "gif": str(files.gif)}
         facts |= {"recipe": str(files.recipe), "trajectories": [*map(str, files.trajectories)]}
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json_text(facts))
         return
     num = lanes[0].path[-1].num
     what = "1 picture" if num == 1 else f"{num} pictures"
@@ -118,9 +117,9 @@ def take(
     if recipe.versus:
         changes = ", ".join(f"{key} {value}" for key, value in recipe.versus.items())
         print(f"versus   {clean(changes)} (on the right), {len(lanes[1].path)} steps")
-    print(f"picture  {files.png}\ngif      {files.gif}\nrecipe   {files.recipe}")
+    print(clean_lines(f"picture  {files.png}\ngif      {files.gif}\nrecipe   {files.recipe}"))
     for path in files.trajectories:
-        print(f"steps    {path}")
+        print(clean(f"steps    {path}"))
 
 
 def _watched(

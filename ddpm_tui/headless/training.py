@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.headless.signals import Signals
 from ddpm_tui.report import figure
+from ddpm_tui.sanitize import clean
 from engine.runs.requests import Requests
 
 if TYPE_CHECKING:
@@ -108,4 +109,4 @@ def _report(event: Event, bar: Progress, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts), flush=True)
     elif line:
-        print(line, file=sys.stderr, flush=True)
+        print(clean(line), file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,10 +44,10 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: it is none, or no screen is so small or so large.
     """
-    columns, cross, rows = text.lower().partition("x")
-    if not (cross and columns.isdecimal() and rows.isdecimal()):
+    numbers = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text.lower(), re.ASCII)
+    if numbers is None:
         raise ConfigError(f"{text!r} is no size", "Write columns and rows, as in 120x40.")
-    size = int(columns), int(rows)
+    size = int(numbers[1]), int(numbers[2])
     if not (20 <= size[0] <= 500 and 5 <= size[1] <= 200):
         raise ConfigError(f"{text} is no size of a screen", "20x5 to 500x200 can be drawn.")
     return size

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from textual import events
+from textual.keys import Keys
 from textual.message import Message
 
 from ddpm_tui.terminal.kitty import ReplyParser
@@ -53,6 +54,13 @@ class Reader(ReplyParser):
                 self._paste = None
                 # As Textual has it: https://github.com/Textualize/textual/issues/1661
                 yield events.Paste(text.replace("\x00", ""))
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        """A key whose numbers are none, or no character's, is ignored and not the last one read."""
+        try:
+            return list(super()._sequence_to_key_events(sequence, alt))
+        except (ValueError, OverflowError):
+            return [events.Key(Keys.Ignore, sequence)]
 
 
 def listen() -> None:

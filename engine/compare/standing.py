@@ -5,7 +5,6 @@ Read from the run folders alone; no torch.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from engine.errors import EngineError, RunError
 from engine.runs import io
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, Status
+from engine.runs.outside import is_a, is_number
 from engine.runs.scores import Score, list_scores
 
 GONE = "gone"
@@ -77,7 +77,7 @@ def read_standing(run: Run) -> Standing:
 
 def _number(value: Any) -> Any:
     """A number as it is; None for what a file has in its place."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    return value if is_number(value) else None
 
 
 def _environment(run: Run) -> dict[str, Any] | None:
@@ -93,10 +93,10 @@ def _with_checkpoints(standing: Standing, run: Run) -> Standing:
             state = checkpoint.state()
         except RunError:
             continue  # just pruned
-        if isinstance(state.get("parameters"), int):
+        if is_a(state.get("parameters"), int):
             standing = replace(standing, parameters=state["parameters"])
         loss = state.get("eval_loss")
-        if isinstance(loss, int | float) and (
+        if is_number(loss) and (
             standing.held_out_step is None or loss < (standing.held_out or loss)
         ):
             standing = replace(standing, held_out=float(loss), held_out_step=checkpoint.step)

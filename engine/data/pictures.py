@@ -5,9 +5,7 @@ Every refusal says in a sentence what is wrong and what would do.
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +14,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from engine.errors import ConfigError, DataError
+from engine.images import DAMAGED
+from engine.runs.outside import open_file
 
 # What a photo has, and none of the formats for which Pillow starts another program.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 # A small file can hold a huge picture; this much unpacks in a second.
 MAX_PIXELS = 50_000_000
-
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
 
 
 def load_picture(path: Path, image_shape: tuple[int, int, int], *, resize: bool = False) -> Tensor:
@@ -98,8 +96,8 @@ def _open(path: Path) -> Image.Image:
     """The first frame of a file, upright, without transparency, in 8 bits."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as opened:
+            warnings.simplefilter("ignore")  # of a damaged file, on the screen
+            with open_file(path) as file, Image.open(file, formats=FORMATS) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 return _plain(ImageOps.exif_transpose(opened))
@@ -112,7 +110,7 @@ def _open(path: Path) -> Image.Image:
         raise DataError(
             f"{path} is not a picture that can be read", f"Known are {', '.join(FORMATS)}."
         ) from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"Cannot read the picture {path}: {reason}") from None
 

@@ -124,8 +124,7 @@ def write_evaluation(
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = run.path / "evaluations"
-    io.make_folder(folder)
+    folder = run.folder_for("evaluations")
     stem = evaluation_stem(sampling, seed, step, evaluation.extractor)
     files = EvaluationFiles(folder / f"{stem}.json", folder / f"{stem}-nearest.png")
     about = {"run": run.name, "step": step, "seed": seed, "rows": "generated, nearest training"}

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import CheckpointError, RunError
 from engine.runs import io
 from engine.runs.folder import Run
+from engine.runs.outside import is_number, open_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_STEP_FOLDER = re.compile(r"step-(\d{8,12})")
+_STEP_FOLDER = re.compile(r"step-(\d{8,12})", re.ASCII)
 MANIFEST = "MANIFEST.json"
+# What a manifest may name: no path.
+_FILE = re.compile(r"[a-z_]+\.(safetensors|json)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ class Checkpoint:
             names = [weights, "state.json"] if for_sampling else [*manifest]
             for name in names:
                 expected = manifest[name]
+                if not _FILE.fullmatch(name):
+                    raise CheckpointError(
+                        f"Checkpoint {self.path.name} does not verify: "
+                        f"{name!r:.80} is no file of a checkpoint",
+                        "Use an earlier one: --checkpoint, or remove the folder.",
+                    )
                 if _sha256(self.path / name) != expected:
                     raise CheckpointError(
                         f"Checkpoint {self.path.name} does not verify: {name} was altered",
@@ -80,7 +89,7 @@ class Checkpoint:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -109,7 +118,7 @@ def _best_first(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
             eval_loss = checkpoint.state().get("eval_loss")
         except RunError:
             continue
-        if isinstance(eval_loss, int | float):
+        if is_number(eval_loss):
             scored.append((eval_loss, -checkpoint.step, checkpoint))
     return [checkpoint for *_, checkpoint in sorted(scored, key=lambda item: item[:2])]
 
@@ -132,7 +141,8 @@ def find_checkpoint(run: Run, which: str = "best") -> Checkpoint:
         wanted = _best_first(checkpoints) if which == "best" else []
         wanted += [each for each in reversed(checkpoints) if each not in wanted]
     else:
-        wanted = [each for each in checkpoints if which.isdecimal() and each.step == int(which)]
+        step = int(which) if re.fullmatch(r"\d{1,12}", which, re.ASCII) else None
+        wanted = [each for each in checkpoints if each.step == step]
         if not wanted:
             steps = ", ".join(str(c.step) for c in checkpoints)
             raise CheckpointError(

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.runs.metrics import TIMESTEP_BUCKETS, number, parse_row
+from engine.runs.outside import open_file
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,6 +28,7 @@ COLUMNS = ("loss", "lr", "grad_norm", "images_per_second", "skipped", "elapsed")
 _FOLD = 4
 _KEPT = 4096
 _SLICE = 1 << 16
+_LARGEST = 1e32
 # The smoothed curve is a mean over this share of what is looked at.
 _SMOOTHED_SHARE = 1 / 20
 
@@ -313,7 +315,7 @@ class CurveReader:
         before = self.curves
         self.behind = False
         try:
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 stat = os.fstat(file.fileno())
                 if (stat.st_dev, stat.st_ino) != self._file or stat.st_size < self._offset:
                     self._file, self._offset = (stat.st_dev, stat.st_ino), 0
@@ -349,7 +351,7 @@ class CurveReader:
                 continue
             newest = step
             steps.append(step)
-            values.append([number(row.get(column)) for column in COLUMNS])
+            values.append([_value(row.get(column)) for column in COLUMNS])
             by_t.append(_timesteps(row.get("loss_by_t")))
         if steps:
             self.curves = self.curves.with_rows(np.array(steps), np.array(values), np.array(by_t))
@@ -361,4 +363,10 @@ _UNKNOWN = [math.nan] * TIMESTEP_BUCKETS
 def _timesteps(values: object) -> list[float]:
     if not isinstance(values, list) or len(values) != TIMESTEP_BUCKETS:
         return _UNKNOWN
-    return [number(value) for value in values]
+    return [_value(value) for value in values]
+
+
+def _value(value: object) -> float:
+    """A number that a million like it can be added to; NaN for anything else."""
+    found = number(value)
+    return found if abs(found) <= _LARGEST else math.nan

@@ -43,6 +43,10 @@ class Disk:
         """A file replaces a file; a folder replaces an empty folder, and no other."""
         path.rename(target)
 
+    def make_link(self, path: Path, target: Path) -> None:
+        """A symbolic link that leads to `target`."""
+        path.symlink_to(target)
+
     def remove_file(self, path: Path) -> None:
         path.unlink()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 import re
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -113,7 +114,9 @@ def _example(key: str) -> str:
 
 def _pattern(value: str) -> re.Pattern[str]:
     try:
-        return re.compile(value, re.IGNORECASE | re.MULTILINE)
+        with warnings.catch_warnings():  # of a set in a set, as "[[": not on anybody's screen
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(value, re.IGNORECASE | re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"{value!r} is not a regular expression: {error}",

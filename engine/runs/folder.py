@@ -11,8 +11,8 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigError, NoRoomError, RunError
 from engine.runs import io
 from engine.runs.lock import Ownership, is_owned, owning
+from engine.runs.outside import is_a, is_number, read_bytes, refuse_links
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -28,8 +29,12 @@ SCHEMA_VERSION = 1
 STATES = ("created", "running", "paused", "finished", "stopped", "failed")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_NUMBERED = re.compile(r"run(\d{1,9})")
+_NUMBERED = re.compile(r"run(\d{1,9})", re.ASCII)
 _HIGHEST = ".highest"
+# What a training writes into or in place of, besides files that it replaces.
+_WRITTEN = (".lock", "checkpoints", "samples", "requests", "metrics.jsonl", "train.log")
+# Bytes; one that is written has a tenth of that, and reading one costs its square.
+_MAX_CONFIG = 1 << 17
 
 
 def default_runs_dir() -> Path:
@@ -83,8 +88,24 @@ class Status:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Status:
-        known = {field.name: field for field in fields(cls)}
-        kept = {key: value for key, value in values.items() if key in known}
+        """What status.json says.
+
+        Raises:
+            RunError: a value is of another type.
+        """
+        kept: dict[str, Any] = {}
+        for field in fields(cls):
+            if field.name not in values:
+                continue
+            value, default = values[field.name], field.default
+            if default is None and not is_number(value):
+                fits, value = isinstance(value, float | None), None  # NaN is no figure
+            else:
+                number = default is None or isinstance(default, float)
+                fits = is_a(value, (int, float) if number else type(default))
+            if not fits:
+                raise RunError(f"status.json: {field.name} is {values[field.name]!r:.80}")
+            kept[field.name] = value
         return cls(**kept)
 
 
@@ -122,6 +143,33 @@ class Run:
     def exports_path(self) -> Path:
         return self.path / "exports"
 
+    def folder_for(self, *parts: str) -> Path:
+        """A folder of the run to write into, made if it is not there.
+
+        Raises:
+            RunError: it cannot be made, or the run or the folder is a link to somewhere else.
+        """
+        self.refuse_links(parts)
+        folder = self.path
+        for part in parts:
+            folder = folder / part
+            io.make_folder(folder)
+        return folder
+
+    def refuse_links(self, *inside: Iterable[str]) -> None:
+        """Nothing is written into what is not the run's own.
+
+        Raises:
+            RunError: the run, or one of these paths in it, is a link to somewhere else.
+        """
+        if self.path.is_symlink():
+            there = self.path.resolve()
+            raise RunError(
+                f"{self.path} is a link to {there}, and nothing is written through a link",
+                f"Name the folder that it is in: --runs-dir {there.parent}",
+            )
+        refuse_links(self.path, *inside)
+
     def info(self) -> dict[str, Any]:
         """run.json.
 
@@ -151,18 +199,16 @@ class Run:
 
     def config_values(self) -> dict[str, Any]:
         """config.toml as plain values, not validated; cheap, for listings and exports."""
-        import tomllib
-
         from engine.runs import sections
 
         try:
             return sections.loads(self._config_text())
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
 
     def _config_text(self) -> str:
         with io.explained("read", self.config_path):
-            data = self.config_path.read_bytes()
+            data = read_bytes(self.config_path, _MAX_CONFIG)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
@@ -226,9 +272,10 @@ class Run:
         """Own the run inside the block; the lock dies with the process.
 
         Raises:
-            RunError: another process, or another thread of this one, is training it; or it was
-                moved away.
+            RunError: another process, or another thread of this one, is training it; it was moved
+                away; or what it writes would go somewhere else through a link.
         """
+        self.refuse_links(*([name] for name in _WRITTEN))
         return owning(self.path)
 
     def is_locked(self) -> bool:
@@ -305,10 +352,12 @@ def _taken(runs_dir: Path, name: str) -> RunError:
 def _numbered(runs_dir: Path) -> Iterator[Path]:
     """Names for a new run, from the first number on that no run ever had."""
     highest = runs_dir / _HIGHEST
+    used = [0]
     with io.explained("read", runs_dir):
         names = [entry.name for entry in runs_dir.iterdir()]
-        lines = highest.read_text(errors="replace").split() if highest.exists() else []
-    used = [0, *(int(line) for line in lines if line.isdecimal())]
+        with suppress(FileNotFoundError):
+            lines = read_bytes(highest).split()
+            used += [int(line) for line in lines if re.fullmatch(rb"\d{1,9}", line)]
     used += [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
     number = max(used)
     while True:

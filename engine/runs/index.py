@@ -21,6 +21,7 @@ from typing import Any
 from engine.errors import RunError
 from engine.runs import io
 from engine.runs.folder import Run
+from engine.runs.outside import read_bytes
 from engine.runs.summary import summary, wrong_value
 
 INDEX = ".index.jsonl"
@@ -32,6 +33,8 @@ _LIVE = ("running", "paused")
 _VERSION = "ddpm-tui index 1"
 # So many rows are read in less than a tenth of a second; fewer are not worth a write.
 _WORTH_KEEPING = 200
+# Of a hundred thousand runs.
+_MAX_BYTES = 128 << 20
 
 # Time of the last change of the inode, which nobody can set, inode and size, of each file.
 _Stamp = list[list[int] | None]
@@ -172,7 +175,7 @@ def _read_index(runs_dir: Path) -> dict[str, str]:
     one of another version.
     """
     try:
-        version, *lines = (runs_dir / INDEX).read_text(encoding="utf-8").split("\n")
+        version, *lines = read_bytes(runs_dir / INDEX, _MAX_BYTES).decode().split("\n")
     except (OSError, UnicodeDecodeError):
         return {}
     if version != _VERSION:

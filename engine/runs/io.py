@@ -24,10 +24,16 @@ from typing import Any, BinaryIO
 
 from engine.errors import NoRoomError, RunError
 from engine.runs.disk import Disk
+from engine.runs.outside import read_bytes
 
 disk = Disk()
 
+# Never through a link: a log that is one would write into any file of its reader.
+_APPENDING = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+_CHANGING = os.O_WRONLY | os.O_NOFOLLOW
+
 _HINTS = {
+    errno.ELOOP: "It is a link, and nothing is written through one.",
     errno.ENOSPC: "The disk is full: free some space, then go on with `ddpm-tui resume`.",
     errno.EDQUOT: "Your quota is used up: free some space, then go on with `ddpm-tui resume`.",
     errno.EACCES: "Check who owns the folder, or choose another with --runs-dir.",
@@ -195,7 +201,7 @@ def overwrite_json(path: Path, value: Any) -> None:
     Raises:
         RunError: it is not there, or the disk fails.
     """
-    with explained("write", path), _opened(path, os.O_WRONLY) as descriptor:
+    with explained("write", path), _opened(path, _CHANGING) as descriptor:
         # Blanks over the rest of the old text; in one call, so that no reader sees half of it.
         disk.overwrite(descriptor, _json(value).ljust(os.fstat(descriptor).st_size))
 
@@ -212,7 +218,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: missing, unreadable, not JSON or not an object.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise RunError(f"{path} is missing") from None
     except OSError as error:
@@ -233,7 +239,7 @@ def append_line(path: Path, line: str) -> None:
     with explained("write", path):
         end, data = -1, b""
         try:
-            with _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
+            with _opened(path, _APPENDING) as descriptor:
                 end = os.fstat(descriptor).st_size
                 torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
                 data = b"\n" * torn + line.encode() + b"\n"
@@ -246,7 +252,7 @@ def append_line(path: Path, line: str) -> None:
 
 def _take_back(path: Path, end: int, size: int) -> None:
     """Cut off what was appended, unless somebody else has appended meanwhile."""
-    with suppress(OSError), _opened(path, os.O_WRONLY) as descriptor:
+    with suppress(OSError), _opened(path, _CHANGING) as descriptor:
         if end < os.fstat(descriptor).st_size <= end + size:
             disk.truncate(descriptor, end)
 
@@ -373,6 +379,21 @@ def claim(folder: Path, target: Path) -> bool:
             except OSError:
                 return True  # neither back: it has the name now, and the disk is beyond help
             raise
+    return True
+
+
+def move_link(link: Path, target: Path) -> bool:
+    """Give a link another name; it leads where it led.
+
+    Returns:
+        False where there is something of that name; then nothing is changed.
+    """
+    with explained("rename", link):
+        try:
+            disk.make_link(target, link.parent.absolute() / link.readlink())
+        except FileExistsError:
+            return False
+        disk.remove_file(link)
     return True
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from engine.errors import ConfigError, RunError
 from engine.runs import io
 from engine.runs.folder import Run, check_name
+from engine.runs.outside import refuse_links
 
 TRASH = ".trash"
 MAX_NOTE = 2000
@@ -138,6 +139,7 @@ def _alone(run: Run) -> Iterator[None]:
 
 
 def _edit(run: Run, **changes: Any) -> None:
+    run.refuse_links()
     path = run.path / "run.json"
     values = run.info()
     with io.explained("read", path):
@@ -160,6 +162,8 @@ def rename(run: Run, name: str) -> Run:
     renamed = Run(path)
     with _at_rest(run), _alone(run):
         _move(run.path, path)
+        if path.is_symlink():
+            return renamed
         try:
             info = renamed.info()
         except RunError:
@@ -181,7 +185,7 @@ def delete(run: Run) -> Trashed:
     """
     now = time.time()
     stamp = time.strftime(_TIME, time.localtime(now))
-    trash = run.path.parent / TRASH
+    trash = _trash_of(run.path.parent)
     io.make_folder(trash)
     with _at_rest(run):
         number = 1
@@ -207,6 +211,16 @@ def restore(trashed: Trashed) -> Run:
     return Run(path)
 
 
+def _trash_of(runs_dir: Path) -> Path:
+    """The trash, which is emptied without a look: not that of somebody else.
+
+    Raises:
+        RunError: it is a link.
+    """
+    refuse_links(runs_dir, [TRASH])
+    return runs_dir / TRASH
+
+
 def list_trash(runs_dir: Path) -> list[Trashed]:
     """The deleted runs, the last one first.
 
@@ -214,9 +228,10 @@ def list_trash(runs_dir: Path) -> list[Trashed]:
         RunError: the trash cannot be read.
     """
     found = []
-    with io.explained("read", runs_dir / TRASH):
+    trash = _trash_of(runs_dir)
+    with io.explained("read", trash):
         try:
-            paths = list((runs_dir / TRASH).iterdir())
+            paths = list(trash.iterdir())
         except FileNotFoundError:
             return []
     for path in paths:
@@ -248,8 +263,9 @@ class _TakenError(RunError):
 
 
 def _move(source: Path, target: Path) -> None:
-    """Rename a folder to a name that nobody has."""
-    if not io.claim(source, target):
+    """Rename a folder to a name that nobody has. Of a link to a folder only the link moves."""
+    moved = io.move_link(source, target) if source.is_symlink() else io.claim(source, target)
+    if not moved:
         raise _TakenError(
             f"There is already a run {target.name!r} in {target.parent}",
             "Choose another name, or rename that one first.",
@@ -262,5 +278,8 @@ def _at_rest(run: Run) -> Iterator[None]:
     # Asked first, so that one need not wait for the lock in vain.
     if run.is_locked():
         raise RunError(f"{run.name} is being trained", "Stop the training first.")
+    if run.path.is_symlink():
+        yield  # nobody trains through a link, and what it leads to stays where it is
+        return
     with run.lock():
         yield

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.runs import io
+from engine.runs.outside import is_number, open_file
 
 _POLL_BYTES = 1 << 20
 _COLUMNS = ("step", "loss", "lr", "grad_norm", "images_per_second", "elapsed", "skipped")
 # A row has the loss by timestep in this many even stretches of 0 … T − 1.
 TIMESTEP_BUCKETS = 16
+_MAX_LINE = 1 << 16  # bytes; a row has less than a thousand
+_MAX_STEP = 10**12  # no training has more
 
 Value = float | None | Sequence[float | None]
 
@@ -34,16 +37,18 @@ def _finite(value: float | None) -> float | None:
 
 def drop_rows_after(path: Path, step: int) -> None:
     """Keep the rows up to a step; a resume calls this, since it will write the later ones anew."""
-    if not path.exists():
+    kept, dropped = [], False
+    try:
+        with open_file(path) as file:
+            while line := file.readline(_MAX_LINE):
+                row = parse_row(line)
+                if row is not None and row["step"] <= step:
+                    kept.append(line)
+                else:
+                    dropped = True
+    except FileNotFoundError:
         return
-    with io.explained("read", path):
-        metrics = path.read_bytes().splitlines(keepends=True)
-    kept = [
-        line
-        for line in metrics
-        if (row := parse_row(line)) is not None and (row["step"] or 0) <= step
-    ]
-    if len(kept) < len(metrics):
+    if dropped:
         io.write_atomic(path, b"".join(kept))
 
 
@@ -55,17 +60,15 @@ def parse_row(line: bytes) -> dict[str, Any] | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+    if not isinstance(row, dict):
         return None
-    return row
+    step = row.get("step")
+    return row if type(step) is int and 0 <= step <= _MAX_STEP else None
 
 
-def number(value: object) -> float:
+def number(value: Any) -> float:
     """A number of a row; NaN for anything else, and for an integer that no float can hold."""
-    try:
-        return float(value) if isinstance(value, int | float) else math.nan
-    except OverflowError:
-        return math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 class Metrics:
@@ -97,7 +100,7 @@ class Metrics:
             Whether anything changed.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 import os
 
                 stat = os.fstat(file.fileno())
@@ -109,9 +112,10 @@ class Metrics:
                         del column[:]
                 file.seek(self._offset)
                 chunk = file.read(max_bytes)
-        except FileNotFoundError:
+        except OSError:
             return False
-        end = chunk.rfind(b"\n") + 1
+        # No row is as long as all that may be read.
+        end = chunk.rfind(b"\n") + 1 or (len(chunk) if len(chunk) == max_bytes else 0)
         self._offset += end
         for line in chunk[:end].splitlines(keepends=True):
             row = parse_row(line)
@@ -134,7 +138,7 @@ class Metrics:
 def tail_losses(path: Path, max_rows: int = 64, max_bytes: int = 1 << 18) -> list[float]:
     """Losses at evenly spread rows of the file's last `max_bytes`; cheap, for a small curve."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - max_bytes))
             lines = file.read().splitlines(keepends=True)

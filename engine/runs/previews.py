@@ -12,7 +12,7 @@ from engine.runs.folder import Run
 if TYPE_CHECKING:
     from engine.events import Weights
 
-_NAME = re.compile(r"step-(\d{8,15})(-raw)?\.png")
+_NAME = re.compile(r"step-(\d{8,15})(-raw)?\.png", re.ASCII)
 
 
 def preview_path(run: Run, step: int, weights: Weights) -> Path:

@@ -15,6 +15,7 @@ from typing import Literal, cast, get_args
 from engine.errors import RunError
 from engine.runs import io
 from engine.runs.folder import Run
+from engine.runs.outside import open_file
 
 Request = Literal["pause", "go on", "checkpoint", "preview", "stop"]
 """Wait where you are; go on; save one now; paint one now; save one and stop."""
@@ -31,8 +32,7 @@ def ask(run: Run, what: Request) -> None:
     """
     if not run.is_locked():
         raise RunError(f"{run.name} is not being trained", f"Train it: ddpm-tui resume {run.name}")
-    folder = run.path / _FOLDER
-    io.make_folder(folder)
+    folder = run.folder_for(_FOLDER)
     # By name they are in the order in which they were made, to the resolution of the clocks.
     name = f"{time.time_ns():020}-{secrets.token_hex(4)}"
     io.write_atomic(folder / name, what.encode(), durable=False)
@@ -83,12 +83,14 @@ class Requests:
 
     def _left(self) -> list[Request]:
         """Take what lies in the folder. What is no request is removed and does nothing."""
-        found = []
+        found: list[Request] = []
+        if self._folder.is_symlink():
+            return found  # what is read here is removed
         with suppress(OSError):
             for path in sorted(self._folder.iterdir()):
                 if path.name.startswith("."):
                     continue  # one that is being written
-                with suppress(OSError), path.open("rb") as file:
+                with suppress(OSError), open_file(path) as file:
                     word = file.read(20).decode("ascii", "replace")
                     if word in get_args(Request):
                         found.append(cast("Request", word))

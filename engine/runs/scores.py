@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import RunError
 from engine.runs import io
 from engine.runs.folder import Run
+from engine.runs.outside import is_a, is_number
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,27 @@ def list_scores(run: Run) -> tuple[Score, ...]:
     for path in sorted(folder.glob("*.json")):
         try:
             score = _score(io.read_json(path))
-        except (RunError, KeyError, TypeError, ValueError):
+        except (RunError, KeyError, TypeError, ValueError, AttributeError):
             continue
-        if math.isfinite(score.frechet):
-            scores.append(score)
+        scores.append(score)
     return tuple(sorted(scores, key=lambda score: (score.step, score.n)))
 
 
 def _score(values: dict[str, Any]) -> Score:
     generated, floor, sampling = values["generated"], values["floor"], values["sampling"]
     held_out = floor or {}
+    for figures, key, kind in (
+        (values, "step", int),
+        (generated, "n", int),
+        (generated, "frechet", (int, float)),
+    ):
+        if not is_a(figures[key], kind):
+            raise ValueError(f"{key} is {figures[key]!r}")
     return Score(
-        int(values["step"]),
+        values["step"],
         float(generated["frechet"]),
-        None if floor is None else float(floor["frechet"]),
-        int(generated["n"]),
+        _finite(floor, "frechet"),
+        generated["n"],
         f"{sampling['sampler']}, {sampling['num_inference_steps']} steps",
         kernel=_finite(generated.get("kernel"), "mean"),
         kernel_floor=_finite(held_out.get("kernel"), "mean"),
@@ -83,4 +89,4 @@ def _score(values: dict[str, Any]) -> Score:
 def _finite(figures: Any, key: str) -> float | None:
     """A figure, if there is one."""
     value = figures.get(key) if isinstance(figures, dict) else None
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return float(value) if is_number(value) else None

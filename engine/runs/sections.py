@@ -14,7 +14,7 @@ def loads(text: str) -> dict[str, Any]:
     """What `tomllib.loads` gives; a listing takes a third of the time. Not to be changed.
 
     Raises:
-        tomllib.TOMLDecodeError: it is not valid TOML.
+        ValueError: it is not valid TOML, or has an integer of thousands of digits.
         RecursionError: it is nested too deeply.
     """
     values: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.errors import RunError
 from engine.runs.folder import Run
+from engine.runs.outside import is_a
 
 _NUMBER = (int, float)
 _OPTIONAL = (int, float, type(None))
@@ -82,17 +83,6 @@ def wrong_value(row: dict[str, Any]) -> str:
     A row of state `unreadable` has no figures.
     """
     for key in _SHORT if row.get("state") == "unreadable" else _KINDS:
-        if not _is(row.get(key, ...), _KINDS[key]):
+        if not is_a(row.get(key, ...), _KINDS[key]):
             return key
     return "" if all(isinstance(tag, str) for tag in row.get("tags", [])) else "tags"
-
-
-def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    if not isinstance(value, kind):
-        return False
-    try:
-        return not isinstance(value, int | float) or math.isfinite(value)
-    except OverflowError:  # an integer that no float can hold
-        return False

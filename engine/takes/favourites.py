@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,14 @@ def list_favourites(run: Run) -> list[Favourite]:
                 "Use the program that wrote it, or a newer one.",
             )
         return [_favourite(run, entry) for entry in values["favourites"]]
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        ConfigError,
+    ) as error:
         raise RunError(f"{path} is damaged: {error}", "Mend it, or move it away.") from None
 
 
@@ -77,8 +84,8 @@ def add_favourite(run: Run, recipe: Recipe, picture: int, image: Pixels | None =
         if favourite.name == new.name:
             return favourite
     if image is not None:
-        thumbnail = run.samples_path / "favourites" / f"{new.name}.png"
-        io.make_folder(thumbnail.parent, parents=True)
+        run.folder_for("samples", "favourites")
+        thumbnail = _thumbnail_of(run, new)
         write_png(thumbnail, image[None], about={"take": to_json(recipe), "picture": picture})
         new = Favourite(recipe, picture, new.added, thumbnail)
     _write(run, [*kept, new])
@@ -93,6 +100,7 @@ def remove_favourite(run: Run, favourite: Favourite) -> None:
     """
     _write(run, [other for other in list_favourites(run) if other.name != favourite.name])
     if favourite.thumbnail:
+        run.refuse_links(["samples", "favourites"])
         io.remove(favourite.thumbnail)
 
 
@@ -100,15 +108,16 @@ def _path(run: Run) -> Path:
     return run.samples_path / "favourites.json"
 
 
+def _thumbnail_of(run: Run, favourite: Favourite) -> Path:
+    return run.samples_path / "favourites" / f"{favourite.name}.png"
+
+
 def _favourite(run: Run, entry: dict[str, Any]) -> Favourite:
     thumbnail = entry.get("thumbnail")
-    return Favourite(
-        from_json(entry["recipe"]),
-        int(entry["picture"]),
-        float(entry["added"]),
-        # A name only: the file is the run's, wherever the run has been moved to.
-        run.samples_path / "favourites" / Path(thumbnail).name if thumbnail else None,
-    )
+    kept = Favourite(from_json(entry["recipe"]), int(entry["picture"]), float(entry["added"]))
+    # The name that it was given: the file is removed with it, and must be the run's.
+    own = _thumbnail_of(run, kept)
+    return replace(kept, thumbnail=own) if thumbnail == own.name else kept
 
 
 def _write(run: Run, favourites: list[Favourite]) -> None:
@@ -121,5 +130,5 @@ def _write(run: Run, favourites: list[Favourite]) -> None:
         }
         for favourite in favourites
     ]
-    io.make_folder(run.samples_path)
+    run.folder_for("samples")
     io.write_json(_path(run), {"version": _VERSION, "favourites": entries})

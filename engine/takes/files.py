@@ -77,8 +77,9 @@ def save_take(
     Raises:
         RunError: a file cannot be written.
     """
-    folder = out or run.samples_path
-    io.make_folder(folder, parents=True)
+    folder = out or run.folder_for("samples")
+    if out:
+        io.make_folder(out, parents=True)
     stem = take_stem(recipe)
     npz = tuple(
         folder / f"{stem}{'-versus' * number}.npz" for number in range(len(lanes) * trajectory)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.config import SamplingConfig
 from engine.errors import ConfigError
-from engine.interventions import Leg, position, repaint_legs
+from engine.interventions import MAX_STEPS, Leg, position, repaint_legs
 from engine.sampling import draws_noise, sampler_words
 from engine.schedule import NoiseSchedule, inference_timesteps
 from engine.takes.recipe import (
@@ -145,6 +145,8 @@ class _Layout:
                 f"{len(self.done) + len(self.ahead)}",
                 "Turn earlier, or take more steps.",
             )
+        if len(self.done) + count > MAX_STEPS:
+            raise ConfigError(f"the way has more than {MAX_STEPS:,} steps", "Go back less often.")
         moved, self.ahead = self.ahead[:count], self.ahead[count:]
         for place, number in moved:
             self.round = number

@@ -7,6 +7,7 @@ import io as bytes_io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +93,7 @@ def save_mask(run: Run, repaint: npt.NDArray[np.bool_]) -> str:
     digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:12]
     path = masks_path(run) / f"mask-{digest}.png"
     if not path.exists():
-        io.make_folder(path.parent, parents=True)
+        run.folder_for("samples", "masks")
         buffer = bytes_io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="PNG")
         io.write_atomic(path, buffer.getvalue())
@@ -150,8 +151,9 @@ def _picture_of(path: Path, number: int, image_shape: tuple[int, int, int]) -> T
 
 def _read_npy(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Not np.load, which takes pickles and archives for arrays.
+        images = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, TypeError, OverflowError, SyntaxError, TokenError) as error:
         raise DataError(f"Cannot read the pictures {path}: {error}") from None
     if images.dtype != np.uint8 or images.ndim != 4:
         raise DataError(

@@ -85,7 +85,8 @@ _listening = False
 
 
 def _hear(event: str, arguments: tuple) -> None:
-    if _listening and event == "open":
+    # A number is of a file that is open already.
+    if _listening and event == "open" and not isinstance(arguments[0], int):
         _opened.append(str(arguments[0]))
 
 

@@ -197,10 +197,11 @@ def test_favourites_that_cannot_be_read_are_not_overwritten(run, values) -> None
     assert json.loads(path.read_text()) == values
 
 
-def test_a_thumbnail_is_looked_for_in_the_run_alone(run) -> None:
-    entry = {"recipe": to_json(PLAIN), "picture": 0, "added": 1, "thumbnail": "../../../etc/passwd"}
+@pytest.mark.parametrize("thumbnail", ["../../../etc/passwd", "passwd", "..", 5, ["x"]])
+def test_a_thumbnail_is_a_file_that_the_program_names(run, thumbnail) -> None:
+    entry = {"recipe": to_json(PLAIN), "picture": 0, "added": 1, "thumbnail": thumbnail}
     (run.samples_path / "favourites.json").write_text(
         json.dumps({"version": 1, "favourites": [entry]})
     )
     (favourite,) = list_favourites(run)
-    assert favourite.thumbnail == run.samples_path / "favourites" / "passwd"
+    assert favourite.thumbnail is None

@@ -60,3 +60,10 @@ def test_a_megabyte_is_read_at_once(what: str) -> None:
     (found,) = read(*pieces)
     assert len(found) >= 999_999
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    "sequence", ["\x1b[:00u", "\x1b[1114112u", "\x1b[99999999999999999999u", "\x1b[97;:5u"]
+)
+def test_a_key_that_is_written_wrongly_is_not_the_last_that_is_read(sequence: str) -> None:
+    assert read("a", sequence, "b")[-1] == "b"
