@@ -132,7 +132,7 @@ class Life:
     def look(self) -> None:
         """Find the run, as a person does after an error: a dying disk may leave it either name."""
         if self.promise.made and not self.run.path.exists():
-            [self.run] = list_runs(self.runs_dir)
+            self.run = next(iter(list_runs(self.runs_dir)), self.run)
 
     def tag(self) -> None:
         keeping.change_tags(self.run, add=["kept"])
