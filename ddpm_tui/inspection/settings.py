@@ -17,7 +17,7 @@ from ddpm_tui.inspection.rows import (  # fmt: skip
     title,
 )
 from ddpm_tui.inspection.study import Study
-from engine.config import RunConfig, Section, make_config
+from engine.config import PRESETS, RunConfig, Section, make_config
 from engine.data import SOURCES
 
 _NAME_WIDTH = 30
@@ -32,11 +32,19 @@ _STATIONS = (0.05, 0.25, 0.5, 0.75, 1.0)
 _WEIGHTS = (Column("t", 6), Column("SNR", 9), Column("weight", 9))
 
 
+def preset_name(config: RunConfig) -> str:
+    """The preset to hold a config against: its own, or the default where nobody knows that."""
+    return config.preset if config.preset in PRESETS else "default"
+
+
 def preset_of(config: RunConfig) -> RunConfig:
-    """The preset that a config started from, on the same data."""
+    """The preset to hold a config against, on the same data."""
     size = SOURCES[config.data.dataset].train_count
     return make_config(
-        config.preset, dataset_size=size, data={"dataset": config.data.dataset}, seed=config.seed
+        preset_name(config),
+        dataset_size=size,
+        data={"dataset": config.data.dataset},
+        seed=config.seed,
     )
 
 
@@ -61,7 +69,7 @@ def rows(study: Study, width: int) -> list[Row]:
     config = study.subject.config
     differs = differing(config)
     shown = [*_objective(study, width), BLANK]
-    named = f"the preset {config.preset}"
+    named = f"the preset {preset_name(config)}"
     shown.append(
         title(f"Settings: {len(differs)} differ from {named}, marked ≠" if differs
               else f"Settings: those of {named}")
@@ -152,4 +160,4 @@ def about(study: Study) -> str:
     config = study.subject.config
     count = len(differing(config))
     differs = f"{count} setting{'s' * (count != 1)} differ" + ("s" if count == 1 else "")
-    return f"predicts {config.diffusion.prediction_type}, {differs} from the preset {config.preset}"
+    return f"predicts {config.diffusion.prediction_type}, {differs} from the preset {preset_name(config)}"

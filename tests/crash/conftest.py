@@ -34,7 +34,7 @@ def quick_trainings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(memory: Path, quick_trainings: None) -> dict[str, bytes]:
+def undisturbed(memory: Path, quick_trainings: None) -> dict[str, str]:
     """The weights of a life in which nothing went wrong."""
     life = Life(memory / "undisturbed")
     for deed in life.deeds():

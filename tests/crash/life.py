@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -132,7 +133,7 @@ class Life:
     def look(self) -> None:
         """Find the run, as a person does after an error: a dying disk may leave it either name."""
         if self.promise.made and not self.run.path.exists():
-            [self.run] = list_runs(self.runs_dir)
+            self.run = next(iter(list_runs(self.runs_dir)), self.run)
 
     def tag(self) -> None:
         keeping.change_tags(self.run, add=["kept"])
@@ -177,9 +178,11 @@ def is_exported(run: Run) -> bool:
     )
 
 
-def weights(run: Run) -> dict[str, bytes]:
-    """All that the last checkpoint says of the network, to the bit."""
+def weights(run: Run) -> dict[str, str]:
+    """All that the last checkpoint says of the network, to the bit: the hashes of its tensors."""
     last = list_checkpoints(run)[-1]
     files = sorted(last.path.glob("*.safetensors"))
     assert len(files) >= 3
-    return {f"{last.step} {file.name}": file.read_bytes() for file in files}
+    return {
+        f"{last.step} {file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }

@@ -37,7 +37,7 @@ def rot(run: Run, step: int, name: str = "model.safetensors") -> None:
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
-    stopped: Run, undisturbed: dict[str, bytes]
+    stopped: Run, undisturbed: dict[str, str]
 ) -> None:
     rot(stopped, 4, "optimizer.safetensors")
     damaged = (stopped.checkpoints_path / "step-00000004/optimizer.safetensors").read_bytes()

@@ -70,7 +70,7 @@ def _look_around(life: Life) -> None:
         assert (found.step if found else 0) >= life.promise.checkpoint
 
 
-def check(life: Life, undisturbed: dict[str, bytes]) -> None:
+def check(life: Life, undisturbed: dict[str, str]) -> None:
     run = life.run
     assert [row["name"] for row in map(summary, list_runs(life.runs_dir))] == ["renamed"]
     assert weights(run) == undisturbed
@@ -89,7 +89,7 @@ def litter(runs_dir: Path) -> list[str]:
 
 
 def enumerate_faults(
-    memory: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, stride: int
+    memory: Path, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     # All that is half made is old enough to be swept, and nobody else is here.
     monkeypatch.setattr("engine.runs.sweeping._ABANDONED", -1.0)

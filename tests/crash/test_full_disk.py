@@ -61,7 +61,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("undisturbed")
     done = run_cli(*_TRAIN, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -117,7 +117,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def check(run: Run, undisturbed: dict[str, bytes]) -> None:
+def check(run: Run, undisturbed: dict[str, str]) -> None:
     assert weights(run) == undisturbed
     steps = Metrics(run.metrics_path).read_all().columns["step"]
     assert list(steps) == list(range(1, STEPS + 1))

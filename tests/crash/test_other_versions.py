@@ -17,6 +17,7 @@ from engine.train import Trainer
 from tests.cli.conftest import run_cli
 from tests.crash.life import small_config
 
+# All that look into a run; rename and delete only move its folder, whatever is in it.
 VERBS = [
     ("resume", "run1"),
     ("sample", "run1"),
@@ -27,7 +28,6 @@ VERBS = [
     ("take", "run1"),
     ("tag", "run1", "good"),
     ("note", "run1", "mine"),
-    ("rename", "run1", "other"),
     ("edit", "start", "run1", "--from-test", "3"),
     ("compare", "run1", "run1"),
 ]

@@ -43,7 +43,7 @@ def recorded(memory: Path, quick_trainings: None) -> tuple[Crashes, list[tuple[i
     return Crashes(root, disk.log), promises
 
 
-def recover(root: Path, promise: Promise, undisturbed: dict[str, bytes]) -> None:
+def recover(root: Path, promise: Promise, undisturbed: dict[str, str]) -> None:
     """A day later, somebody looks at what is left, and goes on."""
     runs_dir = root / "runs"
     runs = list_runs(runs_dir)
@@ -62,7 +62,7 @@ def recover(root: Path, promise: Promise, undisturbed: dict[str, bytes]) -> None
     assert {path.name for path in runs_dir.iterdir()} <= {run.name, ".highest", ".trash"}
 
 
-def go_on(run: Run, promise: Promise, undisturbed: dict[str, bytes]) -> None:
+def go_on(run: Run, promise: Promise, undisturbed: dict[str, str]) -> None:
     assert set(promise.tags) <= set(run.info()["tags"])
     assert favourites_of(run) >= promise.favourites
     assert not promise.exported or is_exported(run)
@@ -83,7 +83,7 @@ def go_on(run: Run, promise: Promise, undisturbed: dict[str, bytes]) -> None:
 def crash(
     recorded: tuple[Crashes, list[tuple[int, Promise]]],
     memory: Path,
-    undisturbed: dict[str, bytes],
+    undisturbed: dict[str, str],
     stride: int,
 ) -> None:
     crashes, promises = recorded
@@ -108,7 +108,7 @@ def crash(
     print(f"\n{calls} calls, every {stride}. state that they can leave; survived: {dict(survived)}")
 
 
-def _survive(root: Path, tree: Tree, promise: Promise, undisturbed: dict[str, bytes]) -> None:
+def _survive(root: Path, tree: Tree, promise: Promise, undisturbed: dict[str, str]) -> None:
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     lay_out(tree, root, _DAY)
