@@ -160,4 +160,5 @@ def about(study: Study) -> str:
     config = study.subject.config
     count = len(differing(config))
     differs = f"{count} setting{'s' * (count != 1)} differ" + ("s" if count == 1 else "")
-    return f"predicts {config.diffusion.prediction_type}, {differs} from the preset {preset_name(config)}"
+    named = f"the preset {preset_name(config)}"
+    return f"predicts {config.diffusion.prediction_type}, {differs} from {named}"
