@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.runs import io, keeping
-from engine.runs.checkpoint import newest_verified
+from engine.runs.checkpoint import list_checkpoints, newest_verified
 from engine.runs.folder import Run, create_run, list_runs
 from engine.runs.index import RunIndex
 from engine.runs.metrics import Metrics
@@ -75,6 +75,8 @@ def go_on(run: Run, promise: Promise, undisturbed: dict[str, str]) -> None:
     assert set(promise.tags) <= set(run.info()["tags"])
     assert favourites_of(run) >= promise.favourites
     assert not promise.exported or is_exported(run)
+    for checkpoint in list_checkpoints(run):
+        checkpoint.verify()
     events = Trainer(run, device="cpu")
     found, problems = newest_verified(run)
     assert not problems
