@@ -15,14 +15,22 @@ from pathlib import Path
 import pytest
 
 from engine.runs import io, keeping
-from engine.runs.checkpoint import newest_verified
+from engine.runs.checkpoint import list_checkpoints, newest_verified
 from engine.runs.folder import Run, create_run, list_runs
 from engine.runs.index import RunIndex
 from engine.runs.metrics import Metrics
 from engine.runs.summary import summary
 from engine.train import Trainer
 from tests.crash.disks import Crashes, RecordingDisk, Tree, lay_out
-from tests.crash.life import STEPS, Life, Promise, favourites_of, is_exported, weights
+from tests.crash.life import (
+    STEPS,
+    Life,
+    Promise,
+    favourites_of,
+    is_exported,
+    small_config,
+    weights,
+)
 from tests.crash.test_every_call_fails import litter
 
 _DAY = 86_400.0
@@ -63,9 +71,12 @@ def recover(root: Path, promise: Promise, undisturbed: dict[str, str]) -> None:
 
 
 def go_on(run: Run, promise: Promise, undisturbed: dict[str, str]) -> None:
+    assert run.config() == small_config()
     assert set(promise.tags) <= set(run.info()["tags"])
     assert favourites_of(run) >= promise.favourites
     assert not promise.exported or is_exported(run)
+    for checkpoint in list_checkpoints(run):
+        checkpoint.verify()
     events = Trainer(run, device="cpu")
     found, problems = newest_verified(run)
     assert not problems
