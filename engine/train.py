@@ -491,6 +491,7 @@ class Trainer:
             RunError: the folder cannot be written.
             WeightsLostError: there is nothing finite to keep; a resume from here could only fail.
         """
+        self._check_owned()
         self._write_rows()
         eval_loss = self.evaluate()
         tensors = {"model": self.model.state_dict(), "optimizer": self.optimization.tensors()}
