@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from engine.config import RunConfig, make_config
 from engine.data import sources
 from engine.errors import ConfigError, DataError
 from engine.models.article import IMAGE_SHAPE, ArticleUNet
+from engine.runs import io
 from engine.runs.checkpoint import save_checkpoint
 from engine.runs.folder import Run, create_run
 from engine.state_dict import read_state_dict
@@ -62,7 +62,7 @@ def import_article(
     try:
         save_checkpoint(run, 0, {"model": weights}, state)
     except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)  # a run without weights is of no use
+        io.remove(run.path)  # a run without weights is of no use
         raise
     run.log(f"imported from {path.name!r}, SHA-256 {hashlib.sha256(data).hexdigest()}")
     run.write_status(replace(run.status(), state="finished", reason=f"imported from {path.name}"))

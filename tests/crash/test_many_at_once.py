@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 MANY = int(os.environ.get("DDPM_TUI_MANY", "1"))
 CREATORS = 50
 COMMANDS = 10
-DUELS = 20 * MANY
-DELETIONS = 20 * MANY
+DUELS = 8 * MANY
+DELETIONS = 8 * MANY
 READ_STEPS = 40 * MANY
 
 pytestmark = pytest.mark.slow

@@ -19,6 +19,8 @@ from engine.runs.requests import ask
 from tests.cli.conftest import run_cli
 from tests.terminal.harness import ENTER, Terminal, workbench
 
+pytestmark = pytest.mark.slow  # a terminal or two, and processes that load torch, for each
+
 _SMALL = (
     *("--dataset", "fashion-mnist-10k", "--model", "article", "--steps", "1000000"),
     *("--batch-size", "4", "--num-train-timesteps", "8", "--name", "mine"),
