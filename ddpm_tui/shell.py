@@ -49,6 +49,8 @@ class Shell(GoingOn, Linked):
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("app")]
     ENABLE_COMMAND_PALETTE = True
 
+    # Whether it only shows a run, and no key changes anything.
+    watches = False
     # Pictures in the terminal's own pixels, where it can.
     graphics_on: reactive[bool] = reactive(False)
 

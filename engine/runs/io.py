@@ -124,18 +124,22 @@ def make_folder(path: Path, *, parents: bool = False) -> None:
         RunError: it cannot be made, or a file is in its place.
     """
     with explained("create", path):
-        try:
-            disk.make_folder(path)
-        except FileExistsError:
-            if not path.is_dir():
-                raise
-        except FileNotFoundError:
-            if not parents or path.parent == path:
-                raise
-            make_folder(path.parent, parents=True)
-            make_folder(path)
-        else:
-            sync_folder(path.parent)
+        _make_folder(path, parents=parents)
+
+
+def _make_folder(path: Path, *, parents: bool) -> None:
+    try:
+        disk.make_folder(path)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    except FileNotFoundError:
+        if not parents or path.parent == path or path.parent.is_dir():
+            raise
+        _make_folder(path.parent, parents=True)
+        _make_folder(path, parents=False)
+    else:
+        sync_folder(path.parent)
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -24,6 +24,7 @@ def test_train_prints_the_name_first_and_leaves_a_complete_run_folder(trained: P
     assert {path.name for path in checkpoint.iterdir()} == {
         "model.safetensors",
         "ema.safetensors",
+        "figures.safetensors",
         "optimizer.safetensors",
         "state.json",
         "MANIFEST.json",

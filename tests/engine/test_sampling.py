@@ -175,7 +175,7 @@ def test_a_checkpoint_that_is_not_there_is_refused(finished: Run, which) -> None
 
 @pytest.mark.parametrize("file", ["ema.safetensors", "state.json", "MANIFEST.json"])
 @pytest.mark.parametrize("damage", ["altered", "cut", "removed"])
-def test_an_altered_checkpoint_is_refused(run: Run, file, damage) -> None:
+def test_an_altered_checkpoint_is_refused_and_passed_over(run: Run, file, damage) -> None:
     path = run.checkpoints_path / "step-00000010" / file
     data = path.read_bytes()
     if damage == "removed":
@@ -185,7 +185,12 @@ def test_an_altered_checkpoint_is_refused(run: Run, file, damage) -> None:
     else:
         path.write_bytes(data.replace(b'"', b"'", 1) if file != "ema.safetensors" else data[::-1])
     with pytest.raises(CheckpointError, match="step-00000010 does not verify"):
-        load_trained(run, which="last", device="cpu")
+        load_trained(run, which="10", device="cpu")
+    last = load_trained(run, which="last", device="cpu")
+    assert last.step == 5
+    [said] = last.passed_over
+    assert said.startswith("Checkpoint step-00000010 does not verify: ")
+    assert said.endswith("step 5 is used instead")
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_a_sentence(run: Run, tiny_config) -> None:
