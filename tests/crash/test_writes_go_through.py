@@ -39,7 +39,7 @@ def who(event, args):
     frame = sys._getframe(1)
     while "/pathlib" in frame.f_code.co_filename:
         frame = frame.f_back
-    if "/filelock/" in frame.f_code.co_filename:
+    if frame.f_code.co_filename.endswith(("/runs/lock.py", "/runs/heartbeat.py")):
         return  # the lock is a matter of its own
     name = os.path.basename(path)
     writer = f"{event} {name} by {frame.f_code.co_filename}"
