@@ -40,7 +40,7 @@ CREATORS = 50
 COMMANDS = 10
 DUELS = 8 * MANY
 DELETIONS = 8 * MANY
-READ_STEPS = 40 * MANY
+READ_STEPS = 20 * MANY
 
 pytestmark = pytest.mark.slow
 

@@ -27,11 +27,12 @@ from engine.runs.folder import Run, create_run, list_runs
 from engine.runs.requests import ask
 from tests.cli.started import start
 
-_KILLS = int(os.environ.get("DDPM_TUI_KILLS", "20"))
+_KILLS = int(os.environ.get("DDPM_TUI_KILLS", "10"))
 _STEPS = 100
 # What tells how long something took.
 _CLOCKS = ("images_per_second", "elapsed")
-_SHORTEST, _LONGEST = 0.0, 1.6  # seconds that a process lives, most of it loading
+# Most signals come up to so many seconds after the training began, others after the process did.
+_WHILE_IT_TRAINS, _LONGEST = 0.85, 0.8
 
 
 def new_run(folder: Path, name: str) -> Run:
@@ -89,7 +90,10 @@ def disturb(run: Run, number: signal.Signals, moments: random.Random) -> int:
     ended = 0
     while True:
         process = resume(run)
-        process.join(moments.uniform(_SHORTEST, _LONGEST))
+        if moments.random() < _WHILE_IT_TRAINS:
+            while process.is_alive() and not run.is_locked():
+                time.sleep(0.005)
+        process.join(moments.uniform(0.0, _LONGEST))
         if process.is_alive():
             assert process.pid is not None
             os.kill(process.pid, number)
@@ -125,7 +129,7 @@ def test_a_training_that_is_ended_at_random_moments(
         assert metrics(run) == metrics(undisturbed)
         assert not litter(run)
         trained += run.log_path.read_text().count("training from step") - 1
-    assert trained >= ended / 4, "the signals came too early"
+    assert trained >= ended / 2, "the signals came too early"
     print(
         f"\n{ended} times {number.name}, {trained} of them while it trained, in {runs} trainings "
         f"of {_STEPS} steps that all ended with the same bits; {time.monotonic() - began:.0f} s",
