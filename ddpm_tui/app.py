@@ -313,16 +313,17 @@ class Workbench(Shell):
         training.request("stop")
         training.join()
         message = None
-        if hand_over and run.status().state == "stopped":
-            note = f"Handing {run.name} over …"
-            self.call_from_thread(self.notify, note, timeout=60, markup=False)
-            try:
+        try:
+            if hand_over and run.status().state == "stopped":
+                note = f"Handing {run.name} over …"
+                self.call_from_thread(self.notify, note, timeout=60, markup=False)
                 pid = detach(run, device=self.device, data_dir=self.data_dir)
+                message = clean(told(run, pid))
                 if paused:
-                    ask(run, "pause")
-            except EngineError as error:
-                # It is stopped, with a checkpoint: `r` goes on.
-                self.call_from_thread(self.complain, error)
-                return
-            message = clean(told(run, pid))
+                    with suppress(EngineError):  # it was just finished
+                        ask(run, "pause")
+        except EngineError as error:
+            # It is stopped, with a checkpoint: `r` goes on.
+            self.call_from_thread(self.complain, error)
+            return
         self.call_from_thread(self.exit, message=message)

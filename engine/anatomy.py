@@ -193,7 +193,7 @@ class _Flops(TorchDispatchMode):
     """Tells the floating-point operations of every product, in this thread."""
 
     def __init__(self, tell: Callable[[int], None]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # not annotated by torch
         self._tell = tell
 
     def __torch_dispatch__(

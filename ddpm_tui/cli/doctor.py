@@ -69,11 +69,9 @@ def doctor(
 
 @contextmanager
 def _ends_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end it as ctrl+C does: what was made to try things is removed."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in signals}
+    """SIGHUP ends it as ctrl+C does: what was made to try things is removed."""
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGHUP, before)

@@ -24,13 +24,16 @@ def detach(run: Run, *, device: str = "auto", data_dir: Path | None = None) -> i
         The number of the process.
 
     Raises:
-        RunError: it ended before it trained; the message has its last words.
+        RunError: it ended before it trained, and the message has its last words; or train.log
+            cannot be written.
     """
     # -P: a folder `engine` where the user happens to be is not ours.
     command = [sys.executable, "-P", "-m", "ddpm_tui", "resume", run.name, "--quiet"]
     command += ["--runs-dir", str(run.path.parent.resolve()), "--device", device]
     if data_dir is not None:
         command += ["--data-dir", str(data_dir.resolve())]
+    run.refuse_links(["train.log"])
+    # Not through `io`: the process writes there by itself, what nobody foresaw.
     with io.explained("write", run.log_path), run.log_path.open("ab") as log:
         began = log.tell()
         process = subprocess.Popen(
@@ -45,14 +48,14 @@ def detach(run: Run, *, device: str = "auto", data_dir: Path | None = None) -> i
             status = run.status()
             if status.pid == process.pid and status.state in ("running", "paused"):
                 return process.pid
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)  # the run's folder has no other way to tell
     except BaseException:
         process.terminate()
         raise
     if process.returncode:
         raise RunError(
             f"The process that was to train {run.name} has ended: {_last_words(run, began)}",
-            f"What it said is in {run.log_path}",
+            f"What it said is in {run.log_path}.",
         )
     return process.pid
 

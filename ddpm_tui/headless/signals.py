@@ -44,12 +44,10 @@ class Signals:
 
     Attributes:
         received: the first that asked to stop.
-        hung_up: whether SIGHUP came.
     """
 
     def __init__(self, requests: Requests) -> None:
         self.received: int | None = None
-        self.hung_up = False
         self._requests = requests
         # When the terminal is gone, nobody can tell any more which of them it was.
         self._terminal = [each for each in (0, 1, 2) if os.isatty(each)]
@@ -81,5 +79,4 @@ class Signals:
             signal.signal(number, handler)
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        self.hung_up = True
         give_up(self._terminal)

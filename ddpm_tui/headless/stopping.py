@@ -29,7 +29,7 @@ def stop(run: Run, wait: float) -> None:
                 "It is asked and stops when its step or its checkpoint is done; `ddpm-tui show "
                 f"{run.name}` tells.",
             )
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_LOOK_EVERY)  # a lock of another process tells nobody when it ends
     status = run.status()
     if status.state == "finished":
         print(f"{run.name} was just finished, at step {status.step:,}")

@@ -87,8 +87,8 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
     """
 
     # As in View; a short screen has no room for what the fields and the frame say as well.
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - as in View
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012 - as in View
 
     def __init__(
         self,

@@ -39,8 +39,8 @@ class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
     Question .note-on-top { height: auto; color: $foreground 80%; margin-bottom: 1; }
     Question #problem { height: auto; color: $text-error; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012 - as in View
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012 - as in View
 
     def __init__(
         self,

@@ -19,7 +19,6 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 BEAT = 5.0  # seconds between two touches
 STALE = 6 * BEAT
@@ -36,7 +35,7 @@ class OwnedError(Exception):
 
 
 class Heartbeat:
-    """Owns a folder until `release`, or until another process has taken it over.
+    """Owns a folder until `close`, or until another process has taken it over.
 
     The folder may be renamed meanwhile.
 
@@ -72,7 +71,7 @@ class Heartbeat:
             self._beat()
         return not self.lost
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let go of the folder."""
         self._ended.set()
         self._thread.join()
@@ -82,17 +81,6 @@ class Heartbeat:
                 os.utime(self._file, (0, 0))
         os.close(self._file)
         os.close(self._folder)
-
-    def __enter__(self) -> Heartbeat:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
     def _keep_beating(self) -> None:
         while not self._ended.wait(BEAT):

@@ -87,7 +87,7 @@ def owning(folder: Path) -> Iterator[Ownership]:
         yield Ownership(folder.name, heartbeat)
     finally:
         if heartbeat is not None:
-            heartbeat.release()
+            heartbeat.close()
         # Said and not left to the closing: a fork of this process has the descriptor as well.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)

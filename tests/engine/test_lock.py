@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,7 +138,7 @@ def test_an_owner_elsewhere_has_missed_six_beats_before_it_is_nobody(tmp_path: P
         Heartbeat(tmp_path)
     old = owned_elsewhere(tmp_path, STALE + 1)
     assert not is_beating(tmp_path)
-    with Heartbeat(tmp_path) as beat:
+    with closing(Heartbeat(tmp_path)) as beat:
         assert is_beating(tmp_path)
         assert beat.still_beats()
         assert not old.exists()
@@ -157,13 +157,13 @@ def test_a_folder_that_is_renamed_stays_owned(tmp_path: Path) -> None:
     beat = Heartbeat(tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "b")
     assert is_beating(tmp_path / "b")
-    beat.release()
+    beat.close()
     assert not is_beating(tmp_path / "b")
 
 
 def test_who_is_taken_over_finds_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "BEAT", 0.02)
-    with Heartbeat(tmp_path) as beat:
+    with closing(Heartbeat(tmp_path)) as beat:
         newer = owned_elsewhere(tmp_path, 0, number=2)
         end = time.monotonic() + 5
         while beat.still_beats():

@@ -64,7 +64,7 @@ class CompareView(PanedView):
     AUTO_FOCUS = "#curves"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("compare")]
     PANES = ("curves", "scores", "samples", "differences")
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012 - as in View
 
     DEFAULT_CSS = """
     CompareView #curves, CompareView #scores { height: 1fr; }

@@ -95,7 +95,7 @@ class InspectView(View):
     InspectView.-asking #go-to { display: block; }
     """
     # As in View; on a low screen the maps take all.
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]  # noqa: RUF012 - as in View
 
     def __init__(self) -> None:
         super().__init__()

@@ -73,7 +73,7 @@ class Choosing(View):
     Choosing.-wide.-high #runs-and-details { layout: horizontal; }
     Choosing.-wide.-high Details { width: 48; height: 1fr; }
     """
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-middle"), (30, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-middle"), (30, "-high")]  # noqa: RUF012 - as in View
 
     def __init__(self) -> None:
         super().__init__()

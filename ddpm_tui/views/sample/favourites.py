@@ -55,7 +55,7 @@ class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
     Favourites.-short PixelGrid { display: none; }
     Favourites Static { height: auto; color: $foreground 75%; }
     """
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - as in View
 
     def __init__(self, run: Run) -> None:
         super().__init__()

@@ -58,7 +58,7 @@ class SampleView(Turns, Keeping):
 
     VIEW = "sample"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("sample")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012 - as in View
 
     DEFAULT_CSS = """
     SampleView #settings, SampleView #turns {

@@ -44,7 +44,7 @@ class TrainView(PanedView, PictureView):
     AUTO_FOCUS = "#chart"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("train")]
     PANES = ("chart", "heat", "devices", "pictures", "log")
-    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-middle"), (34, "-high")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-middle"), (34, "-high")]  # noqa: RUF012 - as in View
 
     DEFAULT_CSS = """
     TrainView #chart { height: 2fr; padding-right: 1; }
