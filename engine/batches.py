@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.config import RunConfig
 from engine.data.dataset import Dataset
+from engine.data.range import to_unit
 from engine.rng import generator
 
 
@@ -74,6 +75,18 @@ class Batches:
                 dropped < self.config.training.class_dropout, len(self.dataset.class_names)
             )
         return Batch(x_start, t, noise, labels, step)
+
+    def held_out(self, num: int, step: int) -> Batch:
+        """At most `num` held-out images, with the same draws every time."""
+        device = self.dataset.device
+        images = self.dataset.test_images[:num]
+        draws = generator(self.config.seed, "evaluate", 0, device)
+        total = self.config.diffusion.num_train_timesteps
+        # Every region of t equally often: less variance than drawing t.
+        t = torch.arange(len(images), device=device) * total // len(images)
+        noise = torch.randn(images.shape, generator=draws, device=device)
+        labels = self.dataset.test_labels[:num] if self.config.model.class_conditional else None
+        return Batch(to_unit(images), t, noise, labels, step)
 
     def indices(self, step: int) -> Tensor:
         """The images of a step: a stream of permutations, one an epoch, cut into batches."""

@@ -77,7 +77,10 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
         io.copy_synced(checkpoint.weights_path, folder / "model.safetensors")
         io.copy_synced(run.config_path, folder / "config.toml")
         write_loss_plot(folder / "loss.png", metrics.columns["step"], metrics.columns["loss"])
-        io.write_synced(folder / "README.md", _readme(run, checkpoint, png.stem).encode())
+        io.write_synced(
+            folder / "README.md",
+            _readme(run, checkpoint, png.stem).encode(errors="backslashreplace"),
+        )
     return target
 
 

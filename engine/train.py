@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from engine.batches import Batch, Batches
 from engine.config import RunConfig
 from engine.data.dataset import Dataset, load
-from engine.data.range import to_uint8, to_unit
 from engine.device import (
     describe_device,
     is_out_of_memory,
@@ -35,32 +34,28 @@ from engine.device import (
     resolve_device,
     resolve_precision,
 )
-from engine.errors import CheckpointError, NoRoomError, RunError, last_line
+from engine.errors import CheckpointError, NoRoomError, RunError
 from engine.events import (
     CheckpointSaved,
     Event,
     Finished,
     Logged,
     Notice,
-    PreviewFrame,
-    PreviewSaved,
     Started,
     Stepped,
     Waiting,
-    Weights,
 )
 from engine.gradients import Gradients
-from engine.images import write_png
+from engine.learned import Learned
 from engine.models import build_model
 from engine.optimization import Optimization, ema_decay, learning_rate
-from engine.rng import generator
+from engine.previews import Previews
+from engine.room import Room
 from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
 from engine.runs.lock import LockLostError, Ownership
 from engine.runs.metrics import append_row, drop_rows_after
-from engine.runs.previews import preview_path
 from engine.runs.sweeping import sweep
-from engine.sampling import draw_samples, make_denoiser
 from engine.schedule import NoiseSchedule
 from engine.timesteps import means
 
@@ -73,9 +68,6 @@ _LOSS_SMOOTHING = 0.9
 # the weights are lost. Then: back to the last checkpoint, a bounded number of times.
 _MAX_SKIPPED_IN_A_ROW = 20
 _MAX_ROLLBACKS = 3
-# On a full disk: seconds from one try to the next, and how often whoever pulls may say something.
-_TRY_AGAIN_EVERY = 5.0
-_MAY_SPEAK_EVERY = 0.2
 
 T = TypeVar("T")
 
@@ -123,8 +115,7 @@ class Trainer:
         self._logged_at = 0
         self._notices: list[Notice] = []
         self._unwritten: list[Logged] = []
-        self._no_room = ""  # why nothing is trained at present
-        self._try_again_at = 0.0
+        self._room = Room(self._room_changed)
         self._owned: Ownership | None = None
         self.batches = Batches(self.config, self.dataset)
         self.optimization = Optimization(training, self.model, self.ema, self.dtype)
@@ -138,6 +129,8 @@ class Trainer:
             backward=self.optimization.backward,
             say=self._notice,
         )
+        self._learned = Learned(self.model, self.ema, self.optimization, self.gradients.by_t)
+        self._previews = Previews(run, self.config, self.dataset, self.schedule, self.dtype)
         self._status = Status(
             state="running", total_steps=training.steps, device=describe_device(self.device)
         )
@@ -171,7 +164,8 @@ class Trainer:
                 if self._owned.note:
                     self._notice(self._owned.note)
                 for event in self._train():
-                    self.elapsed += time.perf_counter() - self._pulled_at
+                    if not isinstance(event, Waiting):  # that is no time of training
+                        self.elapsed += time.perf_counter() - self._pulled_at
                     yield event
                     self._pulled_at = time.perf_counter()
             except LockLostError:
@@ -373,43 +367,18 @@ class Trainer:
         self._write_status(state="paused")
 
     def unpause(self) -> None:
-        self._try_again_at = 0.0
-        self._write_status(state="paused" if self._no_room else "running", reason=self._no_room)
-
-    # --- A full disk ---------------------------------------------------------------------------
+        missing = self._room.missing
+        self._room.try_again()
+        self._write_status(state="paused" if missing else "running", reason=missing)
 
     def _with_room(self, write: Callable[[], T]) -> Generator[Event, None, T]:
-        """What `write` returns, as soon as the disk has room for it; until then nothing is trained.
+        """What `write` returns; while the disk has no room for it, nothing is trained."""
+        return (yield from self._room.wait_for(write, self.step))
 
-        Yields:
-            Notices at the beginning and the end of a wait, and a `Waiting` several times a second:
-            whoever pulls may stop, or have it tried again at once with `unpause`.
-        """
-        while True:
-            try:
-                written = write()
-            except NoRoomError as error:
-                yield from self._wait_for_room(error)
-            else:
-                break
-        if self._no_room:
-            self._no_room = ""
-            self._notice("there is room again: the training goes on")
-            self._write_status(state="running", reason="")
-            yield from self._take_notices()
-        return written
-
-    def _wait_for_room(self, error: NoRoomError) -> Iterator[Event]:
-        if not self._no_room:
-            self._no_room = f"the training waits for room on the disk. {error.message}"
-            self._notice(self._no_room)
-            self._write_status(state="paused", reason=self._no_room)
-            yield from self._take_notices()
-        self._try_again_at = time.monotonic() + _TRY_AGAIN_EVERY
-        while time.monotonic() < self._try_again_at:
-            time.sleep(_MAY_SPEAK_EVERY)
-            self._pulled_at += _MAY_SPEAK_EVERY  # it is no time of training
-            yield Waiting(self.step)
+    def _room_changed(self, missing: str) -> Iterator[Event]:
+        self._notice(missing or "there is room again: the training goes on")
+        self._write_status(state="paused" if missing else "running", reason=missing)
+        yield from self._take_notices()
 
     # --- What is measured and kept -------------------------------------------------------------
 
@@ -419,49 +388,16 @@ class Trainer:
 
         Yields every step of the reverse process, then the path of the finished grid; for each.
         """
-        yield from self._paint(self.ema, "ema")
+        painted = [self._previews.paint(self.ema, "ema", self.step)]
         if self.config.training.preview_raw and self.ema is not self.model:
-            yield from self._paint(self.model, "raw")
-
-    def _paint(self, model: nn.Module, weights: Weights) -> Iterator[Event]:
-        preview = self.config.preview
-        model.eval()
-        denoiser = make_denoiser(
-            model,
-            self.dataset.class_names,
-            preview,
-            range(preview.num),
-            self.device,
-            class_conditional=self.config.model.class_conditional,
-            dtype=self.dtype,
-        )
-        reverse = None
-        for reverse in draw_samples(
-            denoiser,
-            self.schedule,
-            preview,
-            self.config.diffusion.prediction_type,
-            self.config.seed,
-            range(preview.num),
-            self.dataset.image_shape,
-        ):
-            yield PreviewFrame(self.step, reverse, weights)
-        assert reverse is not None
-        path = preview_path(self.run, self.step, weights)
-        about = {
-            "step": self.step,
-            "seed": self.config.seed,
-            "weights": weights,
-            **preview.model_dump(),
-        }
-        try:
-            write_png(path, to_uint8(reverse.prev_sample).cpu().numpy(), about=about)
-        except NoRoomError as error:
-            # A picture is the first to be given up: the training goes on without it.
-            self._notice(f"a preview was left out. {error.message}")
-            yield from self._take_notices()
-        else:
-            yield PreviewSaved(self.step, path, weights)
+            painted.append(self._previews.paint(self.model, "raw", self.step))
+        for events in painted:
+            try:
+                yield from events
+            except NoRoomError as error:
+                # A picture is the first to be given up: the training goes on without it.
+                self._notice(f"a preview was left out. {error.message}")
+                yield from self._take_notices()
 
     @torch.no_grad()
     def evaluate(self) -> float:
@@ -469,18 +405,11 @@ class Trainer:
 
         The noise of the training loss hides which of two checkpoints is better; this does not.
         """
-        images = self.dataset.test_images[:_EVAL_IMAGES]
-        draws = generator(self.config.seed, "evaluate", 0, self.device)
-        total = self.schedule.num_train_timesteps
-        # Every region of t equally often: less variance than drawing t.
-        t = torch.arange(len(images), device=self.device) * total // len(images)
-        noise = torch.randn(images.shape, generator=draws, device=self.device)
+        whole = self.batches.held_out(_EVAL_IMAGES, self.step)
         self.ema.eval()
-        labels = self.dataset.test_labels if self.config.model.class_conditional else None
-        whole = Batch(to_unit(images), t, noise, labels, self.step)
         # No more at a time than training found room for.
         piece = min(_EVAL_BATCH, max(1, self.config.data.batch_size // self.gradients.pieces))
-        pieces = whole.pieces(-(-len(images) // piece))
+        pieces = whole.pieces(-(-len(whole) // piece))
         return float(torch.cat([self.gradients.losses(self.ema, part) for part in pieces]).mean())
 
     def checkpoint(self) -> CheckpointSaved:
@@ -494,16 +423,7 @@ class Trainer:
         self._check_owned()
         self._write_rows()
         eval_loss = self.evaluate()
-        tensors = {"model": self.model.state_dict(), "optimizer": self.optimization.tensors()}
-        if self.ema is not self.model:
-            tensors["ema"] = self.ema.state_dict()
-        values = [value for group in tensors.values() for value in group.values()]
-        # Those of steps that no row of the metrics tells yet, finite or not.
-        tensors["figures"] = {
-            **self.optimization.untallied(),
-            "loss_by_t": self.gradients.by_t.state(),
-        }
-        if not (math.isfinite(eval_loss) and all(bool(v.isfinite().all()) for v in values)):
+        if not (math.isfinite(eval_loss) and self._learned.is_finite()):
             raise WeightsLostError(
                 f"The weights are not finite at step {self.step:,} and were not saved",
                 f"The last checkpoint is kept; go on from it: ddpm-tui resume {self.run.name}",
@@ -519,7 +439,7 @@ class Trainer:
             "rollbacks": self.rollbacks,
             "scaler": self.optimization.scaler.state_dict(),
         }
-        saved = checkpoints.save_checkpoint(self.run, self.step, tensors, state)
+        saved = checkpoints.save_checkpoint(self.run, self.step, self._learned.tensors(), state)
         checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints, saved)
         self._log(f"checkpoint at step {self.step}, held-out loss {eval_loss:.4f}")
         self._write_status(eval_loss=eval_loss)
@@ -552,37 +472,17 @@ class Trainer:
                 f"Start a new run, or remove {self.run.checkpoints_path} to begin this one anew.",
             )
         elif self.step:
-            fresh = self._build_model().state_dict()
-            self.model.load_state_dict(fresh)
-            self.ema.load_state_dict(fresh)
-            self.optimization.reset()
-            self.gradients.by_t.clear()
+            self._learned.forget(self._build_model().state_dict())
             self.step = 0
             self._status = replace(self._status, loss=None, eval_loss=None)
 
     def _load(self, found: checkpoints.Checkpoint) -> None:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+        saved = found.state()
         try:
-            self.model.load_state_dict(load_file(found.path / "model.safetensors"))
-            if self.ema is not self.model:
-                self.ema.load_state_dict(load_file(found.path / "ema.safetensors"))
-            saved = found.state()
-            self.optimization.load(
-                load_file(found.path / "optimizer.safetensors"), saved.get("scaler") or {}
-            )
-            figures = found.path / "figures.safetensors"
-            if figures.exists():  # older versions had none
-                untold = load_file(figures)
-                self.gradients.by_t.load(untold.pop("loss_by_t"))
-                self.optimization.load_untallied(untold)
-            else:
-                self.gradients.by_t.clear()
-        except (SafetensorError, RuntimeError, OSError, LookupError, ValueError) as error:
+            self._learned.load(found, saved.get("scaler") or {})
+        except ValueError as error:
             raise CheckpointError(
-                f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: "
-                f"{last_line(error)}",
+                f"Checkpoint {found.path.name} does not fit {self.run.name}'s config: {error}",
                 "Put config.toml back as it was when the run was trained.",
             ) from None
         self.step, self.elapsed = found.step, float(saved["elapsed"])

@@ -212,7 +212,12 @@ def overwrite_json(path: Path, value: Any) -> None:
 
 def _json(value: Any) -> bytes:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return text.encode()
+    return _encoded(text)
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8. What of a path or an argument was none is escaped, and in JSON so read back."""
+    return text.encode(errors="backslashreplace")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -246,7 +251,7 @@ def append_line(path: Path, line: str) -> None:
             with _opened(path, _APPENDING) as descriptor:
                 end = os.fstat(descriptor).st_size
                 torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
-                data = b"\n" * torn + line.encode() + b"\n"
+                data = b"\n" * torn + _encoded(line) + b"\n"
                 _write(descriptor, data)
         except OSError:
             if end >= 0:

@@ -28,8 +28,8 @@ def quick_trainings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.train.load", functools.cache(engine.train.load))
         patch.setattr("engine.train._EVAL_IMAGES", 2)
-        patch.setattr("engine.train._TRY_AGAIN_EVERY", 0.002)
-        patch.setattr("engine.train._MAY_SPEAK_EVERY", 0.001)
+        patch.setattr("engine.room._TRY_AGAIN_EVERY", 0.002)
+        patch.setattr("engine.room._MAY_SPEAK_EVERY", 0.001)
         yield
 
 
