@@ -32,7 +32,7 @@ HOSTILE = (
     "é\u0301日本",
     "",
 )
-_NUMBERS = (
+NUMBERS = (
     "0",
     "-1",
     "1",
@@ -127,7 +127,7 @@ def of_text(data: bytes, rng: random.Random) -> bytes:
                 lines.insert(rng.randrange(len(lines) + 1), line)
             case 2:
                 before, mark, after = _parted(line, rng)
-                lines[at] = before + mark + rng.choice(_NUMBERS) * bool(mark or not after)
+                lines[at] = before + mark + rng.choice(NUMBERS) * bool(mark or not after)
             case 3:
                 before, mark, _ = _parted(line, rng)
                 word = rng.choice(HOSTILE)
@@ -162,7 +162,7 @@ def of_json(data: bytes, rng: random.Random) -> bytes:
         value = _with_one_changed(value, rng)
     text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
     if rng.random() < 0.1:
-        text = text.replace(": ", f': {rng.choice(_NUMBERS)}, "again": ', 1)
+        text = text.replace(": ", f': {rng.choice(NUMBERS)}, "again": ', 1)
     if rng.random() < 0.05:
         depth = rng.choice((50, 900, 100_000))
         text = '{"a": ' * depth + text + "}" * depth
@@ -188,9 +188,9 @@ def of_words(data: bytes, rng: random.Random) -> bytes:
         words = text.split(" ")
         at = rng.randrange(len(words))
         key, mark, _ = words[at].partition(rng.choice("=:+"))
-        words[at] = key + mark + rng.choice((*_NUMBERS, *HOSTILE, *words))
+        words[at] = key + mark + rng.choice((*NUMBERS, *HOSTILE, *words))
         return " ".join(words).encode(errors="surrogatepass")
-    pieces: Sequence[str] = [*text.split(), *"=:,+-*.()[]{}\"'\\#<>", *HOSTILE, *_NUMBERS, text]
+    pieces: Sequence[str] = [*text.split(), *"=:,+-*.()[]{}\"'\\#<>", *HOSTILE, *NUMBERS, text]
     chosen = rng.choices(pieces, k=rng.choice((1, 2, 3, 8)))
     return rng.choice(("", " ", "=", ":", "+")).join(chosen).encode(errors="surrogatepass")
 
