@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RunError
-from engine.runs import io
+from engine.runs import io, publishing
 from engine.runs.checkpoint import Checkpoint
 from engine.runs.folder import Run
 from engine.runs.metrics import Metrics
@@ -70,7 +70,7 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
     from engine.plot import write_loss_plot
 
     io.make_folder(target.parent, parents=True)
-    with io.published_folder(target) as folder:
+    with publishing.published_folder(target) as folder:
         png, gif = drawn
         io.copy_synced(png, folder / "samples.png")
         io.copy_synced(gif, folder / "reverse-process.gif")

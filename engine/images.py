@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import RunError
-from engine.runs import io
+from engine.runs import io, publishing
 from engine.runs.outside import open_file
 
 Pixels = npt.NDArray[np.uint8]
@@ -188,7 +188,7 @@ def npy_writer(path: Path, shape: tuple[int, int, int, int]) -> Iterator[Callabl
         RunError: the file cannot be written.
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with io.published_file(path) as file:
+    with publishing.published_file(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
 
         def append(images: Pixels) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,7 +106,16 @@ def train(
     Prints the run's name first. Ctrl+C, `ddpm-tui stop`, SIGTERM and SIGUSR1 save a checkpoint and
     stop; `ddpm-tui resume` goes on. The exit code is 130, after one of the two signals 75.
     """
-    _check(tui, detach)
+    how = _How(
+        device=device,
+        data_dir=data_dir,
+        tui=tui,
+        detach=detach,
+        color=color,
+        link_budget=link_budget,
+        quiet=quiet,
+        as_json=as_json,
+    )
     overrides: dict[str, dict[str, Any]] = {
         "data": {"batch_size": batch_size},
         "diffusion": {
@@ -131,7 +141,7 @@ def train(
 
     resolve_device(device)
     run = create_run(resolve_runs_dir(runs_dir), config, name=name)
-    _begin(run, device, data_dir, color, link_budget, tui, detach, quiet, as_json)
+    raise typer.Exit(how.begin(run))
 
 
 def resume(
@@ -147,7 +157,16 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run from its last checkpoint."""
-    _check(tui, detach)
+    how = _How(
+        device=device,
+        data_dir=data_dir,
+        tui=tui,
+        detach=detach,
+        color=color,
+        link_budget=link_budget,
+        quiet=quiet,
+        as_json=as_json,
+    )
     opened = open_named(runs_dir, run)
     status = opened.status()
     if status.state == "finished":
@@ -155,7 +174,7 @@ def resume(
             f"{run} is finished: {status.step} of {status.total_steps} steps",
             f"Sample from it: ddpm-tui sample {run}. To train longer, start anew with --steps.",
         )
-    _begin(opened, device, data_dir, color, link_budget, tui, detach, quiet, as_json)
+    raise typer.Exit(how.begin(opened))
 
 
 def watch(
@@ -225,47 +244,61 @@ def _config(
     return config
 
 
-def _check(tui: bool, detach: bool) -> None:
-    if tui and detach:
-        raise ConfigError("--tui and --detach exclude each other", "Give one of them.")
-    if tui:
-        require_terminal()
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How a run is trained: on what, where, and what is said of it. The options of that name.
 
+    Raises:
+        ConfigError: `--tui` and `--detach`.
+        EngineError: there is no terminal for the workbench.
+    """
 
-def _begin(
-    run: Run,
-    device: str,
-    data_dir: Path | None,
-    color: Color,
-    link_budget: float | None,
-    tui: bool,
-    detach: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Train a run: in the workbench, in a process of its own, or here."""
-    if tui:
-        code = open_workbench(
-            run.path.parent,
-            data_dir,
-            color,
-            device=device,
-            train=run.name,
-            link_budget=link_budget,
+    device: str
+    data_dir: Path | None
+    tui: bool
+    detach: bool
+    color: Color
+    link_budget: float | None
+    quiet: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if self.tui and self.detach:
+            raise ConfigError("--tui and --detach exclude each other", "Give one of them.")
+        if self.tui:
+            require_terminal()
+
+    def begin(self, run: Run) -> int:
+        """Train a run in the workbench, in a process of its own, or here; the exit code."""
+        if self.tui:
+            return open_workbench(
+                run.path.parent,
+                self.data_dir,
+                self.color,
+                device=self.device,
+                train=run.name,
+                link_budget=self.link_budget,
+            )
+        if self.detach:
+            return self._detach(run)
+        from ddpm_tui.headless import training
+
+        return training.train(
+            run,
+            device=self.device,
+            data_dir=self.data_dir,
+            as_json=self.as_json,
+            quiet=self.quiet,
         )
-    elif detach:
+
+    def _detach(self, run: Run) -> int:
         from ddpm_tui.headless import detaching
 
-        code = 0
-        pid = detaching.detach(run, device=device, data_dir=data_dir)
-        if as_json:
+        pid = detaching.detach(run, device=self.device, data_dir=self.data_dir)
+        if self.as_json:
             print_json({"event": "detached", "name": run.name, "pid": pid})
         else:
             print(run.name)
-        if not (as_json or quiet):
+        if not (self.as_json or self.quiet):
             print(detaching.told(run, pid), file=sys.stderr)
-    else:
-        from ddpm_tui.headless import training
-
-        code = training.train(run, device=device, data_dir=data_dir, as_json=as_json, quiet=quiet)
-    raise typer.Exit(code)
+        return 0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import CheckpointError, RunError
-from engine.runs import io
+from engine.runs import io, publishing
 from engine.runs.folder import Run
 from engine.runs.outside import is_number, open_file
 
@@ -199,7 +199,7 @@ def set_aside_damaged(run: Run, after: int) -> list[tuple[Checkpoint, Path]]:
 def _set_aside(path: Path) -> Path:
     for number in count(1):
         aside = path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}")
-        if io.claim(path, aside):
+        if publishing.claim(path, aside):
             return aside
     raise AssertionError
 
@@ -217,7 +217,7 @@ def save_checkpoint(
         io.sync(run.metrics_path)
         io.sync(run.path)
     target = run.checkpoints_path / f"step-{step:08d}"
-    with io.published_folder(target) as folder:
+    with publishing.published_folder(target) as folder:
         hashes: dict[str, str] = {}
 
         def write(name: str, data: bytes) -> None:

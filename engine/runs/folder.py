@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NoRoomError, RunError
-from engine.runs import io
+from engine.runs import io, publishing
 from engine.runs.lock import Ownership, is_owned, owning
 from engine.runs.outside import is_a, is_number, read_bytes, refuse_links
 
@@ -318,7 +318,7 @@ def create_run(
             raise _taken(runs_dir, name)
     traced = environment(command or sys.argv)
     io.make_folder(runs_dir, parents=True)
-    with io.unpublished_folder(runs_dir / (name or "run")) as folder:
+    with publishing.unpublished_folder(runs_dir / (name or "run")) as folder:
         draft = Run(folder)
         io.make_folder(draft.samples_path)
         io.make_folder(draft.checkpoints_path)
@@ -337,7 +337,7 @@ def create_run(
                     "parent": None,
                 },
             )
-            if io.claim(folder, path):
+            if publishing.claim(folder, path):
                 return Run(path)
         raise _taken(runs_dir, path.name)
 

@@ -3,24 +3,20 @@
 A reader sees the old file or the new one, never half of one; after a crash the same holds for what
 is on the disk. Errors of the file system come out as `RunError`, with what to do.
 
-What is being made has a hidden name, `.NAME.xxxxxxxx.tmp`, until it is complete. What a crash left
-under such a name is litter: `litter` finds it, `clear` removes it, or puts back what was moved
-aside.
+What is being made has a hidden name until it is complete: see `temporary_name`. `publishing` is
+what appears complete and is more than a few lines; `litter` is what a crash left of it.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from engine.errors import NoRoomError, RunError
 from engine.runs.disk import Disk
@@ -43,7 +39,6 @@ _HINTS = {
     errno.EFBIG: "A file may not grow so large here: see `ulimit -f`.",
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_LITTER = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(tmp|old)")
 _COPIED_AT_ONCE = 1 << 20
 
 
@@ -68,7 +63,8 @@ def explained(action: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """A descriptor, closed after the block; an error of closing is one of writing."""
     descriptor = disk.open(path, flags)
     try:
         yield descriptor
@@ -96,7 +92,7 @@ def sync(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    with _opened(path, os.O_RDONLY) as descriptor:
+    with opened(path, os.O_RDONLY) as descriptor:
         disk.sync(descriptor)
 
 
@@ -149,7 +145,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def _write_new(path: Path, data: bytes, *, durable: bool) -> None:
-    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+    with opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
         _write(descriptor, data)
         if durable:
             disk.sync(descriptor)
@@ -160,7 +156,7 @@ def copy_synced(source: Path, path: Path) -> None:
     with (
         explained("write", path),
         source.open("rb") as file,
-        _opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor,
+        opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor,
     ):
         while data := file.read(_COPIED_AT_ONCE):
             _write(descriptor, data)
@@ -177,7 +173,7 @@ def write_atomic(
             be lost with the machine; a reader never sees half of one all the same.
         mtime_ns: the time of modification that the new file is given; None: now.
     """
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     with explained("write", path):
         try:
             _write_new(temporary, data, durable=durable)
@@ -185,7 +181,7 @@ def write_atomic(
                 disk.set_modified(temporary, mtime_ns)
             disk.rename(temporary, path)
         except BaseException:
-            _discard(temporary)
+            discard(temporary)
             raise
         if durable:
             sync_folder(path.parent)
@@ -205,7 +201,7 @@ def overwrite_json(path: Path, value: Any) -> None:
     Raises:
         RunError: it is not there, or the disk fails.
     """
-    with explained("write", path), _opened(path, _CHANGING) as descriptor:
+    with explained("write", path), opened(path, _CHANGING) as descriptor:
         # Blanks over the rest of the old text; in one call, so that no reader sees half of it.
         disk.overwrite(descriptor, _json(value).ljust(os.fstat(descriptor).st_size))
 
@@ -248,7 +244,7 @@ def append_line(path: Path, line: str) -> None:
     with explained("write", path):
         end, data = -1, b""
         try:
-            with _opened(path, _APPENDING) as descriptor:
+            with opened(path, _APPENDING) as descriptor:
                 end = os.fstat(descriptor).st_size
                 torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
                 data = b"\n" * torn + _encoded(line) + b"\n"
@@ -261,149 +257,9 @@ def append_line(path: Path, line: str) -> None:
 
 def _take_back(path: Path, end: int, size: int) -> None:
     """Cut off what was appended, unless somebody else has appended meanwhile."""
-    with suppress(OSError), _opened(path, _CHANGING) as descriptor:
+    with suppress(OSError), opened(path, _CHANGING) as descriptor:
         if end < os.fstat(descriptor).st_size <= end + size:
             disk.truncate(descriptor, end)
-
-
-# --- Appearing complete --------------------------------------------------------------------------
-
-
-class _File(io.RawIOBase):
-    """A descriptor as a file object, for libraries that write to one."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        return disk.write(self._descriptor, data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return os.lseek(self._descriptor, offset, whence)
-
-
-@contextmanager
-def published_file(target: Path) -> Iterator[BinaryIO]:
-    """A file that appears at `target` complete and synced, or not at all; for large ones."""
-    temporary = _temporary(target)
-    with explained("write", target):
-        try:
-            with _opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
-                file = io.BufferedWriter(_File(descriptor))
-                try:
-                    yield file
-                    file.flush()
-                finally:
-                    with suppress(OSError):  # after an error, of what could not be written
-                        file.close()
-                disk.sync(descriptor)
-            disk.rename(temporary, target)
-        except BaseException:
-            _discard(temporary)
-            raise
-        sync_folder(target.parent)
-
-
-@contextmanager
-def unpublished_folder(target: Path) -> Iterator[Path]:
-    """A hidden folder beside `target`, to write into with the functions that sync.
-
-    Whoever made it gives it its name; after an error in the block it is gone.
-    """
-    temporary = _temporary(target)
-    with explained("write in", target.parent):
-        disk.make_folder(temporary)
-    try:
-        yield temporary
-    except BaseException:
-        _discard(temporary)
-        raise
-
-
-@contextmanager
-def published_folder(target: Path) -> Iterator[Path]:
-    """A folder that appears at `target` complete, or not at all. One that is there is replaced.
-
-    Yields:
-        a hidden folder beside the target, to write into with the functions that sync.
-    """
-    make_folder(target.parent)
-    with unpublished_folder(target) as temporary:
-        yield temporary
-        with explained("write", target):
-            sync_folder(temporary)
-            _replace(target, temporary)
-
-
-def _replace(target: Path, folder: Path) -> None:
-    retired = folder.with_suffix(".old")
-    try:
-        # Moved aside and not removed first: a crash in between loses neither of the two.
-        if target.exists():
-            disk.rename(target, retired)
-        try:
-            disk.rename(folder, target)
-        except BaseException:
-            if retired.exists():
-                disk.rename(retired, target)
-            raise
-        sync_folder(target.parent)
-    finally:
-        if target.exists():
-            _discard(retired)
-
-
-def claim(folder: Path, target: Path) -> bool:
-    """Give a folder that is not empty a name; of several who want it, one gets it.
-
-    Returns:
-        False where there is something of that name; then nothing is changed.
-
-    Raises:
-        RunError: it cannot be renamed; then it has the name that it had.
-    """
-    if os.path.lexists(target):
-        return False
-    with explained("rename", folder):
-        try:
-            disk.rename(folder, target)
-        except OSError as error:
-            # Only an empty folder can be replaced by one.
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                return False
-            raise
-        try:
-            sync_folder(target.parent)
-            if folder.parent != target.parent:
-                sync_folder(folder.parent)
-        except OSError:
-            try:
-                disk.rename(target, folder)
-            except OSError:
-                return True  # neither back: it has the name now, and the disk is beyond help
-            raise
-    return True
-
-
-def move_link(link: Path, target: Path) -> bool:
-    """Give a link another name; it leads where it led.
-
-    Returns:
-        False where there is something of that name; then nothing is changed.
-    """
-    with explained("rename", link):
-        try:
-            disk.make_link(target, link.parent.absolute() / link.readlink())
-        except FileExistsError:
-            return False
-        disk.remove_file(link)
-    return True
 
 
 # --- Removing ------------------------------------------------------------------------------------
@@ -423,80 +279,38 @@ def remove(path: Path) -> bool:
     with explained("remove", path):
         try:
             if path.is_dir() and not path.is_symlink():
-                hidden = _temporary(path)
+                hidden = temporary_name(path)
                 disk.rename(path, hidden)
                 path = hidden
                 with suppress(FileNotFoundError):  # somebody who sweeps helps
-                    _remove_tree(path)
+                    remove_tree(path)
             else:
-                _remove_tree(path)
+                remove_tree(path)
         except FileNotFoundError:
             return False
     return True
 
 
-def _remove_tree(path: Path) -> None:
+def remove_tree(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, where it is.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
     if path.is_dir() and not path.is_symlink():
         for inside in list(path.iterdir()):
-            _remove_tree(inside)
+            remove_tree(inside)
         disk.remove_folder(path)
     else:
         disk.remove_file(path)
 
 
-def _discard(path: Path) -> None:
+def discard(path: Path) -> None:
     """Remove what nobody needs; what cannot be removed stays as litter."""
     with suppress(OSError):
-        _remove_tree(path)
+        remove_tree(path)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
+    """Where to make what is to be at `path`: `.NAME.xxxxxxxx.tmp` beside it."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-
-
-@dataclass(frozen=True)
-class Litter:
-    """What was being made, replaced or removed when its maker died, or is at this moment.
-
-    Attributes:
-        target: what it would have become, or was.
-        aside: it is a whole one that was moved aside, for another to take its place.
-    """
-
-    path: Path
-    target: Path
-    aside: bool
-
-    def touched(self) -> float:
-        """Unix time of the last change that can be seen of it.
-
-        Raises:
-            OSError: it is gone.
-        """
-        inside = self.path.iterdir() if self.path.is_dir() else ()
-        times: list[float] = [path.lstat().st_mtime for path in (self.path, *inside)]
-        return max(times)
-
-    def clear(self) -> None:
-        """Remove it; put it back where nothing took its place.
-
-        Raises:
-            OSError: it cannot be removed.
-        """
-        if self.aside and not os.path.lexists(self.target):
-            disk.rename(self.path, self.target)
-        else:
-            _remove_tree(self.path)
-
-
-def litter(folder: Path) -> list[Litter]:
-    """What has a name that `_temporary` gives, in a folder and not below it.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
-    return [
-        Litter(path, path.with_name(match[1]), match[2] == "old")
-        for path in folder.iterdir()
-        if (match := _LITTER.fullmatch(path.name))
-    ]

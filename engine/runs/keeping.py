@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError, RunError
-from engine.runs import io
+from engine.runs import io, publishing
 from engine.runs.folder import Run, check_name
+from engine.runs.litter import find_litter
 from engine.runs.outside import refuse_links
 
 TRASH = ".trash"
@@ -253,7 +254,7 @@ def empty_trash(runs_dir: Path) -> int:
         RunError: a folder cannot be removed; what was removed before it is gone.
     """
     with suppress(OSError):
-        for half_removed in io.litter(runs_dir / TRASH):
+        for half_removed in find_litter(runs_dir / TRASH):
             half_removed.clear()
     return sum(io.remove(trashed.path) for trashed in list_trash(runs_dir))
 
@@ -264,7 +265,11 @@ class _TakenError(RunError):
 
 def _move(source: Path, target: Path) -> None:
     """Rename a folder to a name that nobody has. Of a link to a folder only the link moves."""
-    moved = io.move_link(source, target) if source.is_symlink() else io.claim(source, target)
+    moved = (
+        publishing.move_link(source, target)
+        if source.is_symlink()
+        else publishing.claim(source, target)
+    )
     if not moved:
         raise _TakenError(
             f"There is already a run {target.name!r} in {target.parent}",

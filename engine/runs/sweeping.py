@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from engine.runs import io
 from engine.runs.folder import Run
+from engine.runs.litter import find_litter
 
 # What only the trainer of a run writes; whoever holds the lock knows that nobody is at it.
 _TRAINERS = re.compile(r"(status|devices)\.json|metrics\.jsonl|step-\d+(-raw)?(\.png)?")
@@ -27,7 +27,7 @@ def sweep(run: Run) -> None:
     """
     for folder in _folders(run):
         with suppress(OSError):
-            for litter in io.litter(folder):
+            for litter in find_litter(folder):
                 with suppress(OSError):
                     own = folder != run.path.parent and _TRAINERS.fullmatch(litter.target.name)
                     if own or time.time() - litter.touched() > _ABANDONED:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from engine.runs import io
+from engine.runs import publishing
 from engine.takes.path import PathStep
 from engine.takes.perform import TakeStep
 
@@ -91,7 +91,7 @@ def trajectory_writer(
     Raises:
         RunError: the file cannot be written.
     """
-    with io.published_file(target) as file, ZipFile(file, "w") as archive:
+    with publishing.published_file(target) as file, ZipFile(file, "w") as archive:
         trajectory = _Trajectory(archive, path, image_shape)
         try:
             yield trajectory.append

@@ -80,6 +80,24 @@ def test_what_is_not_a_training_leaves_nothing_half_done(
     assert sorted((tmp_path / "runs").rglob("*")) == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGHUP, 130)]
+)
+def test_a_doctor_that_is_called_away_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    (tmp_path / "runs").mkdir()
+    command = [sys.executable, "-u", "-m", "ddpm_tui", "doctor"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()  # the first findings; the folder of the runs comes later
+        process.send_signal(number)
+        process.stdout.read()
+    assert process.returncode == code
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 def test_there_is_nothing_to_stop(trained: Path, tmp_path: Path) -> None:
     done = run_cli("stop", "tiny", "--runs-dir", str(trained), cwd=tmp_path)
     assert done.returncode == 1

@@ -19,7 +19,7 @@ import pytest
 
 from engine.config import RunConfig
 from engine.errors import ConfigError, EngineError, RunError
-from engine.runs import io
+from engine.runs import io, publishing
 from engine.runs.folder import Run, Status, create_run, list_runs, open_run
 from engine.runs.summary import summary
 
@@ -221,7 +221,10 @@ def test_a_folder_that_could_not_be_replaced_stays(
         return rename(path, to)
 
     monkeypatch.setattr(Path, "rename", second_fails)
-    with pytest.raises(RunError, match="input/output"), io.published_folder(target) as folder:
+    with (
+        pytest.raises(RunError, match="input/output"),
+        publishing.published_folder(target) as folder,
+    ):
         (folder / "new").write_text("there")
     assert (target / "old").read_text() == "here"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]

@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from engine.runs.folder import Run
+from engine.config import make_config
+from engine.runs.folder import Run, create_run
 from engine.runs.metrics import Metrics
 from engine.runs.requests import ask
 from tests.cli.conftest import run_cli
@@ -74,7 +75,7 @@ def test_a_training_goes_on_without_its_terminal(tmp_path: Path, how: str) -> No
         with workbench(tmp_path, "watch", "mine", size=(120, 40)) as second:
             second.wait_for("paused")
             second.wait_for(f"by process {process.pid}")
-            second.press("x", "space")  # which do nothing
+            second.press("x", "c", "p", " ")  # which do nothing
             second.wait_for("only watching")
             second.press("q")
             assert second.process.wait(20) == 0
@@ -165,3 +166,15 @@ def test_what_cannot_train_detached_says_why(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "No checkpoint of mine can be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_errors_of_a_detached_training_go_through_no_link(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "runs", make_config(dataset_size=100), name="mine", command=[])
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    run.log_path.unlink(missing_ok=True)
+    run.log_path.symlink_to(other)
+    done = run_cli("resume", "mine", "--detach", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is a link" in done.stderr and "Traceback" not in done.stderr
+    assert other.read_text() == "mine"
