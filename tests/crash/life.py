@@ -10,17 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import engine.train
 from engine.config import RunConfig, SamplingConfig, make_config
+from engine.evaluate.evaluation import Evaluation, Figures
+from engine.evaluate.kernel import KernelDistance
+from engine.evaluate.memorisation import Memorisation, Pair
+from engine.evaluate.pixels import PixelDistances
+from engine.evaluate.results import write_evaluation
 from engine.events import CheckpointSaved, Event, Stepped, Waiting
 from engine.export import FILES, export_run
 from engine.runs import keeping
 from engine.runs.checkpoint import find_checkpoint, list_checkpoints
 from engine.runs.folder import Run, create_run, list_runs
 from engine.sample_files import save_samples
+from engine.sampling import load_trained
 from engine.takes.favourites import add_favourite, list_favourites, remove_favourite
-from engine.takes.recipe import Recipe
+from engine.takes.files import ENDING, read_recipe, save_take
+from engine.takes.recipe import Recipe, Renoise
 from engine.takes.sources import save_mask
+from engine.takes.versus import lay_lanes, perform_lanes
 from engine.train import Trainer
 
 STEPS = 5
@@ -54,6 +64,25 @@ def small_config() -> RunConfig:
     )
 
 
+_FIGURES = Figures(
+    2, 1.0, KernelDistance(1.0, 0.5, 1.5, 1, 2), 0.5, 0.5, 2, PixelDistances(*[0.1] * 7)
+)
+EVALUATION = Evaluation(
+    extractor="fashion-mnist-v1",
+    dataset="fashion-mnist-10k",
+    reference_n=10_000,
+    generated=_FIGURES,
+    floor=None,
+    at_floor=None,
+    class_source="predicted",
+    classes=(),
+    memorisation=Memorisation(1.0, 1.0, 0.1, 0.0, 0.0, (Pair(0, 0, 1.0),)),
+    accuracy=None,
+    floor_accuracy=None,
+    warnings=(),
+)
+
+
 @dataclass(frozen=True)
 class Promise:
     """What has been said to be done, and must be there whatever happens next."""
@@ -62,6 +91,8 @@ class Promise:
     checkpoint: int = 0
     tags: tuple[str, ...] = ()
     favourites: int = 0
+    taken: bool = False
+    measured: bool = False
     exported: bool = False
 
 
@@ -94,6 +125,8 @@ class Life:
             self.rename,
             self.like,
             self.draw,
+            self.take,
+            self.measure,
             self.delete,
             self.restore,
             self.export,
@@ -157,6 +190,25 @@ class Life:
         step = list_checkpoints(self.run)[-1].step
         save_samples(self.run, frames, SamplingConfig(num=1, num_inference_steps=4), 0, step)
 
+    def take(self) -> None:
+        """A take with every step of its way."""
+        model = load_trained(self.run, which="last", device="cpu")
+        sampling = SamplingConfig(num=2, num_inference_steps=4)
+        recipe = Recipe(self.run.name, model.step, sampling, turns=(Renoise(2, 6),))
+        lanes = lay_lanes(model.schedule, recipe)
+        steps = perform_lanes([model], lanes)
+        save_take(self.run, recipe, lanes, steps, trajectory=True)
+        self._promise(taken=True)
+
+    def measure(self) -> None:
+        """What an evaluation writes; its figures are not of this run."""
+        pictures = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+        step = list_checkpoints(self.run)[-1].step
+        sampling = SamplingConfig(num=2, num_inference_steps=4)
+        dataset = engine.train.load("fashion-mnist-10k")
+        write_evaluation(self.run, EVALUATION, pictures, dataset, sampling, seed=0, step=step)
+        self._promise(measured=True)
+
     def delete(self) -> None:
         self.trashed = keeping.delete(self.run)
 
@@ -170,6 +222,17 @@ class Life:
 
 def favourites_of(run: Run) -> int:
     return len(list_favourites(run))
+
+
+def is_taken(run: Run) -> bool:
+    """Whether there is a take that is whole: its recipe, its picture that tells it, its way."""
+    for path in (run.path / "samples").glob(f"*{ENDING}"):
+        stem = path.name.removesuffix(ENDING)
+        recipe = read_recipe(path)
+        assert read_recipe(path.with_name(f"{stem}.png")) == recipe
+        with np.load(path.with_name(f"{stem}.npz")) as way:
+            return all(len(way[name]) for name in way.files)
+    return False
 
 
 def is_exported(run: Run) -> bool:

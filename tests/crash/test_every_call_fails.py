@@ -24,10 +24,11 @@ from engine.runs.checkpoint import newest_verified
 from engine.runs.folder import list_runs
 from engine.runs.index import RunIndex
 from engine.runs.metrics import Metrics
+from engine.runs.scores import list_scores
 from engine.runs.summary import summary
 from engine.runs.sweeping import sweep
 from tests.crash.disks import FailingDisk
-from tests.crash.life import STEPS, Life, favourites_of, is_exported, weights
+from tests.crash.life import STEPS, Life, favourites_of, is_exported, is_taken, weights
 
 KINDS = [
     (error, lasting)
@@ -81,6 +82,8 @@ def check(life: Life, undisturbed: dict[str, str]) -> None:
     assert (status.state, status.reason, status.step) == ("finished", "", STEPS)
     assert run.info()["tags"] == ["kept"]
     assert favourites_of(run) == 1
+    assert is_taken(run)
+    assert len(list_scores(run)) == 1
     assert is_exported(run)
 
 

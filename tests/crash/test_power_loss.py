@@ -19,6 +19,7 @@ from engine.runs.checkpoint import list_checkpoints, newest_verified
 from engine.runs.folder import Run, create_run, list_runs
 from engine.runs.index import RunIndex
 from engine.runs.metrics import Metrics
+from engine.runs.scores import list_scores
 from engine.runs.summary import summary
 from engine.train import Trainer
 from tests.crash.disks import Crashes, RecordingDisk, Tree, lay_out
@@ -28,6 +29,7 @@ from tests.crash.life import (
     Promise,
     favourites_of,
     is_exported,
+    is_taken,
     small_config,
     weights,
 )
@@ -74,6 +76,8 @@ def go_on(run: Run, promise: Promise, undisturbed: dict[str, str]) -> None:
     assert run.config() == small_config()
     assert set(promise.tags) <= set(run.info()["tags"])
     assert favourites_of(run) >= promise.favourites
+    assert not promise.taken or is_taken(run)
+    assert len(list_scores(run)) >= promise.measured
     assert not promise.exported or is_exported(run)
     for checkpoint in list_checkpoints(run):
         checkpoint.verify()

@@ -200,6 +200,7 @@ def test_the_notice_of_its_licence_travels_with_the_built_in_data_set() -> None:
     assert "The MIT License (MIT) Copyright © 2017 Zalando SE, https://tech.zalando.com" in notice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", sorted(SYSTEM.glob("fashion-mnist")))
 def test_the_built_in_data_set_is_made_again_byte_by_byte(folder, tmp_path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "make_builtin_subset.py"

@@ -115,7 +115,7 @@ def leaks(text: str) -> set[str]:
     }
 
 
-LIGHT = (
+COMMANDS = (
     "runs",
     "runs --json",
     "show one --no-plot",
@@ -123,8 +123,6 @@ LIGHT = (
     "compare one two",
     "trash",
     f"restore {IN_A_NAME}",
-)
-HEAVY = (
     "runs --archived --filter state:failed",
     "show one --plot",
     "show odd",
@@ -167,16 +165,8 @@ def _arguments(command: str) -> list[str]:
     return [word.replace("\ue000", IN_A_NAME) for word in words]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *(pytest.param(each, id=each.replace(IN_A_NAME, "EVIL")) for each in LIGHT),
-        *(
-            pytest.param(each, id=each.replace(IN_A_NAME, "EVIL"), marks=pytest.mark.slow)
-            for each in HEAVY
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.replace(IN_A_NAME, "EVIL"))
 def test_no_verb_prints_what_a_terminal_obeys(hostile: Path, command: str) -> None:
     settings = hostile.parent / "settings.toml"
     settings.write_text("[keys]\n")

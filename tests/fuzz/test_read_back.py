@@ -18,7 +18,7 @@ import pytest
 import tomlkit
 import torch
 from annotated_types import Ge, Gt, Le, Lt, MaxLen
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from hypothesis.strategies import SearchStrategy
@@ -38,6 +38,8 @@ from engine.takes.sources import _read_npy
 from engine.tensors import read_fitting
 
 CLASSES = ("T-shirt/top", "Dress", "Coat", "Ankle boot", "7 + 1")
+
+few = settings(max_examples=25, deadline=None)  # of what takes a tenth of a second each
 
 texts = st.text(max_size=40)
 pixels = arrays.arrays(
@@ -98,12 +100,14 @@ def config_of(values: dict[str, Any]) -> RunConfig:
         raise
 
 
+@few
 @given(tables())
 def test_a_config_is_read_back_from_its_toml(values: dict[str, Any]) -> None:
     config = config_of(values)
     assert from_toml(to_toml(config)) == config
 
 
+@few
 @given(tables())
 def test_a_setting_on_the_command_line_is_that_of_the_file(values: dict[str, Any]) -> None:
     config = config_of(values)
@@ -171,6 +175,7 @@ def test_a_number_is_compared_as_a_number(sign: str, limit: float, loss: float |
         )
 
 
+@few
 @given(st.text(st.characters(exclude_categories=[]), max_size=60), st.lists(texts, max_size=3))
 def test_notes_and_tags_are_read_back(note: str, tags: list[str]) -> None:
     with folder() as runs:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.one_quick import one_quick
 from tests.terminal.harness import RIGHT, TAB, workbench
 
 
@@ -42,28 +43,20 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
     assert (status["state"], status["step"]) == ("finished", 12)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "present", "absent"),
-    [
-        (("--color", "truecolor"), {}, rb"38;2;\d+", None),
-        (("--color", "256"), {}, rb"38;5;\d+", rb"38;2;\d+"),
-        (("--color", "16"), {}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
-        ((), {"TERM": "linux"}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
-        ((), {"COLORTERM": "truecolor"}, rb"38;2;\d+", None),
-        ((), {"TERM": "screen-256color"}, rb"38;5;\d+", rb"38;2;\d+"),
-    ],
-    ids=[
-        *("asked for truecolor", "asked for 256", "asked for 16"),
-        *("detected 16", "detected truecolor", "detected 256"),
-    ],
-)
-def test_colours_are_detected_and_can_be_overridden(
-    tmp_path: Path,
-    arguments: tuple[str, ...],
-    environment: dict[str, str],
-    present: bytes,
-    absent: bytes | None,
-) -> None:
+# Arguments, environment, what has to be among the escape sequences, and what must not.
+COLOURS: dict[str, tuple[tuple[str, ...], dict[str, str], bytes, bytes | None]] = {
+    "detected 16": ((), {"TERM": "linux"}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
+    "detected 256": ((), {"TERM": "screen-256color"}, rb"38;5;\d+", rb"38;2;\d+"),
+    "detected truecolor": ((), {"COLORTERM": "truecolor"}, rb"38;2;\d+", None),
+    "asked for 16": (("--color", "16"), {}, rb"[;\[](3|9)[0-7][;m]", rb"[34]8;[25];\d+"),
+    "asked for 256": (("--color", "256"), {}, rb"38;5;\d+", rb"38;2;\d+"),
+    "asked for truecolor": (("--color", "truecolor"), {}, rb"38;2;\d+", None),
+}
+
+
+@pytest.mark.parametrize("how", one_quick(COLOURS))
+def test_colours_are_detected_and_can_be_overridden(tmp_path: Path, how: str) -> None:
+    arguments, environment, present, absent = COLOURS[how]
     with workbench(tmp_path, *arguments, **environment) as terminal:
         terminal.wait_for("No runs yet")
         terminal.press("q")

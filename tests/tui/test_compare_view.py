@@ -27,6 +27,7 @@ from ddpm_tui.widgets.pixels import PixelGrid
 from engine.images import read_png, write_png
 from engine.runs.folder import Run
 from engine.runs.previews import preview_path
+from tests.one_quick import one_quick
 
 
 @pytest.fixture(autouse=True)
@@ -356,7 +357,7 @@ async def test_more_columns_and_rows_than_fit_are_scrolled_to(runs: list[Run]) -
         await until(lambda: "state" in text(app), pilot)
 
 
-@pytest.mark.parametrize("size", [(20, 5), (80, 24), (200, 60)])
+@pytest.mark.parametrize("size", one_quick([(20, 5), (80, 24), (200, 60)]))
 async def test_every_size_shows_something_and_every_key_does_no_harm(
     runs: list[Run], size: tuple[int, int]
 ) -> None:

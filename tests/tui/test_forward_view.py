@@ -22,6 +22,7 @@ from ddpm_tui.widgets.pixels import PixelGrid
 from engine.config import DiffusionConfig
 from engine.errors import RunError
 from engine.images import read_png
+from tests.one_quick import one_quick
 
 SIZES = [(60, 18), (80, 24), (120, 40), (200, 60)]
 BUILT_IN = "fashion-mnist-10k"
@@ -373,7 +374,7 @@ async def test_missing_data_is_told_in_place(tmp_path: Path) -> None:
         assert isinstance(app.screen, ForwardView)
 
 
-@pytest.mark.parametrize("size", [(20, 5), (30, 8)], ids=str)
+@pytest.mark.parametrize("size", one_quick([(20, 5), (30, 8)]), ids=str)
 async def test_every_key_on_the_smallest_screens(tmp_path: Path, size: tuple[int, int]) -> None:
     app = Workbench(tmp_path)
     async with app.run_test(size=size) as pilot:

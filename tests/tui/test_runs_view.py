@@ -24,6 +24,7 @@ from engine.config import RunConfig, to_toml
 from engine.runs import keeping
 from engine.runs.folder import Run
 from tests.engine.made_up_runs import make_run, make_runs
+from tests.one_quick import one_quick
 from tests.tui.test_workbench import until
 
 
@@ -355,7 +356,7 @@ async def test_the_run_of_the_other_views_keeps_up(runs: Path) -> None:
 # --- Screens and texts of all kinds ---
 
 
-@pytest.mark.parametrize("size", [(20, 5), (60, 18), (80, 24), (200, 60)])
+@pytest.mark.parametrize("size", one_quick([(20, 5), (60, 18), (80, 24), (200, 60)]))
 async def test_every_size_shows_the_list_and_takes_every_key(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:

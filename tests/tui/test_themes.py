@@ -12,6 +12,7 @@ from ddpm_tui.app import Workbench
 from ddpm_tui.preferences import Preferences, load
 from ddpm_tui.themes import CONTRAST, LIGHT, OWN
 from ddpm_tui.views.base import View
+from tests.one_quick import one_quick
 
 
 def contrast(one: str, other: str) -> float:
@@ -72,7 +73,7 @@ async def test_an_unknown_theme_is_said_and_the_own_one_taken(tmp_path: Path) ->
         assert "nmoon" in next(iter(app._notifications)).message
 
 
-@pytest.mark.parametrize("theme", [theme.name for theme in OWN])
+@pytest.mark.parametrize("theme", one_quick(theme.name for theme in OWN))
 async def test_every_view_opens_in_every_theme(tmp_path: Path, theme: str) -> None:
     app = Workbench(tmp_path / "runs", preferences=Preferences(theme=theme))
     async with app.run_test() as pilot:

@@ -26,6 +26,7 @@ from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.pixels import PixelGrid
 from ddpm_tui.widgets.sheet import Sheet
 from engine.runs.folder import Run
+from tests.one_quick import one_quick
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 
@@ -247,7 +248,7 @@ def test_no_key_means_two_things_in_one_view(view: str) -> None:
     assert len(pressed) == len(set(pressed))
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", one_quick(SIZES))
 async def test_every_view_opens_at_every_size_and_survives_a_resize(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
