@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import count
 
@@ -12,6 +13,10 @@ import pytest
 # that another process has. Set before anything loads PyTorch, and inherited by the processes that
 # tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Tests start hundreds of processes; without compiled files each would compile everything anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _TESTS = count()
 

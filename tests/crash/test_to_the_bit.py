@@ -27,7 +27,7 @@ from engine.runs.folder import Run, create_run, list_runs
 from engine.runs.requests import ask
 from tests.cli.started import start
 
-_KILLS = int(os.environ.get("DDPM_TUI_KILLS", "10"))
+_KILLS = int(os.environ.get("DDPM_TUI_KILLS", "5"))
 _STEPS = 100
 # What tells how long something took.
 _CLOCKS = ("images_per_second", "elapsed")
