@@ -157,6 +157,7 @@ class Workbench(Shell):
         """Say in the top bar what goes on in the background."""
         if self.training is not None and self.training.alive:
             state = "paused" if self.training.paused else "training"
+            state = "no room on the disk ·" if self.training.waits else state
             self.activity = f"{state} {self.training.run.name}"
         elif self.watches:
             self.activity = "only watching"
@@ -205,6 +206,11 @@ class Workbench(Shell):
         self.show_activity()
         if (view := self._train_view) is not None:
             view.on_news(message)
+        elif self.training is not None and self.training.waits:
+            reason = message.run.status().reason
+            self.notify(
+                reason, title=message.run.name, severity="warning", timeout=20, markup=False
+            )
 
     def on_training_frame(self, _message: TrainingFrame) -> None:
         picture = self.training.frames.take() if self.training else None

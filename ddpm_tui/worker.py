@@ -132,6 +132,7 @@ class TrainingThread:
 
     Attributes:
         requests: what it is asked; obeyed between two steps.
+        waits: for room on a full disk.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class TrainingThread:
         self._device = device
         self._data_dir = data_dir
         self.requests = Requests(run)
+        self.waits = False
         self._thread = threading.Thread(target=self._main, name=f"train {run.name}", daemon=True)
 
     def start(self) -> None:
@@ -208,9 +210,10 @@ class TrainingThread:
             self._publish(event)
 
     def _publish(self, event: Event) -> None:
-        from engine.events import PreviewFrame, Stepped
+        from engine.events import PreviewFrame, Stepped, Waiting
 
-        if isinstance(event, Stepped):
+        before, self.waits = self.waits, isinstance(event, Waiting)
+        if isinstance(event, Stepped) or (self.waits and before):
             return
         if isinstance(event, PreviewFrame):
             # Painted with the raw weights it comes from the folder, when it is finished.

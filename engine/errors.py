@@ -47,7 +47,15 @@ class RunError(EngineError):
 
 
 class NoRoomError(RunError):
-    """The disk is full, or a quota is used up: the same will do once there is room."""
+    """The disk is full, or a quota is used up: the same will do once there is room.
+
+    Args:
+        reason: which of the two, as the system says it.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, reason: str) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
 
 
 class CheckpointError(RunError):

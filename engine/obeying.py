@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 
 from engine.errors import EngineError
-from engine.events import Event, Finished, Started, Waiting
+from engine.events import Event, Finished, Started
 from engine.runs.devices import devices_told
 from engine.runs.requests import Requests
 from engine.train import Trainer
@@ -38,8 +38,7 @@ def _obeyed(
     for event in events:
         if isinstance(event, Started):
             requests.forget()
-        if not isinstance(event, Waiting):
-            yield event
+        yield event
         if isinstance(event, Finished):
             continue  # who asks now comes too late: a stop would take back that it is finished
         paused = False

@@ -57,7 +57,10 @@ class Room:
 
     def _wait(self, error: NoRoomError, step: int) -> Iterator[Event]:
         if not self.missing:
-            self.missing = f"the training waits for room on the disk. {error.message}"
+            self.missing = (
+                f"the training waits for room on the disk: {error.reason}. Free some, and it goes "
+                "on by itself"
+            )
             yield from self._changed(self.missing)
         self._try_again_at = time.monotonic() + _TRY_AGAIN_EVERY
         while time.monotonic() < self._try_again_at:

@@ -55,8 +55,10 @@ def explained(action: str, path: Path) -> Iterator[None]:
     except OSError as error:
         hint = _HINTS.get(error.errno or 0, "")
         reason = error.strerror or str(error)
-        kind = NoRoomError if error.errno in _NO_ROOM else RunError
-        raise kind(f"Cannot {action} {path}: {reason}", hint) from error
+        message = f"Cannot {action} {path}: {reason}"
+        if error.errno in _NO_ROOM:
+            raise NoRoomError(message, hint, reason=reason) from error
+        raise RunError(message, hint) from error
 
 
 # --- Files and folders ---------------------------------------------------------------------------

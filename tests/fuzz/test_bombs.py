@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -174,5 +175,5 @@ def test_a_file_of_any_size_is_read_up_to_a_bound(file: str, said: dict[str, str
 @pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_config_of_a_huge_network_takes_no_memory(width: int, said: dict[str, str]) -> None:
-    assert "config" in said[str(width)]
-    assert "does not fit" in said[str(width)]
+    # By its shapes, and not because there was no memory for it.
+    assert re.search(r"does not fit \w+'s config: (too many|Storage size)", said[str(width)])

@@ -327,7 +327,7 @@ async def test_a_failed_run_says_why(run: Run) -> None:
 
 
 async def test_a_run_that_waits_for_room_says_so(run: Run) -> None:
-    reason = "the training waits for room on the disk. Cannot write metrics.jsonl: disk quota"
+    reason = "the training waits for room on the disk: disk quota exceeded"
     app = Workbench(run.path.parent)
     with run.lock():
         run.write_status(replace(run.status(), state="running", reason=""))
