@@ -157,7 +157,7 @@ class Workbench(Shell):
         """Say in the top bar what goes on in the background."""
         if self.training is not None and self.training.alive:
             state = "paused" if self.training.paused else "training"
-            state = "no room on the disk ·" if self.training.waits else state
+            state = "no room ·" if self.training.waits else state
             self.activity = f"{state} {self.training.run.name}"
         elif self.watches:
             self.activity = "only watching"

@@ -247,11 +247,11 @@ class Trainer:
 
             if done or self.step % config.checkpoint_every == 0:
                 try:
-                    saved = yield from self._with_room(self.checkpoint)
+                    eval_loss = self._worth_keeping()
                 except WeightsLostError:
                     yield from self._go_back()
                 else:
-                    yield saved
+                    yield (yield from self._with_room(partial(self._save, eval_loss)))
 
         self._log(f"finished at step {self.step}")
         self._write_status(state="finished")
@@ -420,14 +420,21 @@ class Trainer:
             RunError: the folder cannot be written.
             WeightsLostError: there is nothing finite to keep; a resume from here could only fail.
         """
-        self._check_owned()
-        self._write_rows()
+        return self._save(self._worth_keeping())
+
+    def _worth_keeping(self) -> float:
+        """The held-out loss, if the weights can be gone on from; else raises WeightsLostError."""
         eval_loss = self.evaluate()
         if not (math.isfinite(eval_loss) and self._learned.is_finite()):
             raise WeightsLostError(
                 f"The weights are not finite at step {self.step:,} and were not saved",
                 f"The last checkpoint is kept; go on from it: ddpm-tui resume {self.run.name}",
             )
+        return eval_loss
+
+    def _save(self, eval_loss: float) -> CheckpointSaved:
+        self._check_owned()
+        self._write_rows()
         state = {
             "step": self.step,
             "eval_loss": eval_loss,
@@ -515,6 +522,6 @@ class Trainer:
             f"the loss is not finite at step {lost_at:,}: back to step {self.step:,}, at "
             f"{0.5**rollbacks:g} of the learning rate"
         )
-        saved = yield from self._with_room(self.checkpoint)
+        saved = yield from self._with_room(partial(self._save, self._worth_keeping()))
         yield from self._take_notices()
         yield saved

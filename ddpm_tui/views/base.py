@@ -46,12 +46,14 @@ class TopBar(Widget):
     TopBar > .top-bar--name { text-style: bold; color: $primary; }
     TopBar > .top-bar--quiet { color: $foreground 75%; }
     TopBar > .top-bar--activity { color: $success; }
+    TopBar > .top-bar--attention { color: $warning; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "top-bar--here",
         "top-bar--name",
         "top-bar--quiet",
         "top-bar--activity",
+        "top-bar--attention",
     }
     ALLOW_SELECT = False
 
@@ -98,7 +100,9 @@ class TopBar(Widget):
         activity = clean(" · ".join(parts), max(0, self.size.width - text.cell_len - 2))
         room = self.size.width - text.cell_len - len(activity) - 1
         text.append(" " * max(room, 1))
-        text.append(activity, style("activity"))
+        training = cast("Workbench", self.app).training
+        waits = training is not None and training.waits
+        text.append(activity, style("attention" if waits else "activity"))
         return text
 
     def on_click(self, event: events.Click) -> None:

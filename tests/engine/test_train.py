@@ -389,6 +389,18 @@ def test_a_seed_is_a_result(new_run) -> None:
     )
 
 
+def test_checkpoints_are_measured_by_the_same_draws(new_run) -> None:
+    trainer = Trainer(new_run(), device="cpu")
+    first, later = (trainer.batches.held_out(32, step) for step in (2, 7))
+    assert torch.equal(first.noise, later.noise) and torch.equal(first.t, later.t)
+    assert torch.equal(first.x_start, later.x_start)
+    total = trainer.schedule.num_train_timesteps
+    assert first.t[0] == 0 and first.t[-1] >= total - 1 - total // 32, "every t equally often"
+    before = trainer.evaluate()
+    trainer.step = 7
+    assert trainer.evaluate() == before
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
 @pytest.mark.parametrize("stop", [3, 4])
 def test_a_resume_goes_on_to_the_bit(new_run, stop, optimizer) -> None:

@@ -29,7 +29,7 @@ async def test_every_view_says_that_a_training_waits_for_room(
         app.start_training(run)
         await pilot.press("1")
         assert isinstance(app.screen, RunsView)
-        await until(lambda: app.activity == "no room on the disk · mine", pilot)
+        await until(lambda: app.activity == "no room · mine", pilot)
         await until(lambda: run.status().state == "paused", pilot)
         [told] = [note.message for note in app._notifications]
         assert "waits for room on the disk: No space left on device" in told
