@@ -207,9 +207,9 @@ def finite(values: list[Any]) -> list[float]:
     return [math.nan if v is None or not math.isfinite(v) else v for v in values]
 
 
-@given(rows, st.integers(0, 9), st.data())
+@given(rows, st.booleans(), st.integers(0, 9), st.data())
 def test_rows_are_read_back_and_torn_ones_are_not(
-    given_rows: list[dict[str, Any]], last: int, data: st.DataObject
+    given_rows: list[dict[str, Any]], resumed: bool, last: int, data: st.DataObject
 ) -> None:
     with folder() as path:
         file = path / "metrics.jsonl"
@@ -219,18 +219,22 @@ def test_rows_are_read_back_and_torn_ones_are_not(
         losses = finite([row["loss"] for row in given_rows])
         np.testing.assert_array_equal(Metrics(file).read_all().columns["loss"], losses)
 
+        # Anywhere, and often just before the end of a line.
         whole = file.read_bytes()
-        cut = data.draw(st.integers(0, len(whole)))
+        ends = [at for at, byte in enumerate(whole) if byte == ord("\n")] or [0]
+        cut = data.draw(st.sampled_from(ends) | st.integers(0, len(whole)))
         file.write_bytes(whole[:cut])
         kept = whole[:cut].count(b"\n")
         np.testing.assert_array_equal(Metrics(file).read_all().columns["loss"], losses[:kept])
 
-        drop_rows_after(file, last)
-        columns = Metrics(file).read_all().columns
-        assert list(columns["step"]) == list(range(1, min(kept, last) + 1))
-        # And a row that is appended next to a torn one is whole.
+        if resumed:
+            drop_rows_after(file, last)
+            kept = min(kept, last)
+            assert list(Metrics(file).read_all().columns["step"]) == list(range(1, kept + 1))
         append_row(file, {"step": 99, "loss": 1.0})
-        assert Metrics(file).read_all().columns["step"][-1] == 99
+        steps = list(Metrics(file).read_all().columns["step"])
+        assert steps[:kept] == list(range(1, kept + 1)) and steps[-1] == 99
+        assert not resumed or len(steps) == kept + 1
 
 
 # --- Pictures, arrays, weights -------------------------------------------------------------------
