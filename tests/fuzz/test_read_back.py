@@ -299,6 +299,11 @@ def test_weights_are_of_the_wanted_shapes_or_refused(
         found = read_fitting(file, there)
         assert found.keys() == there.keys()
         assert all(torch.equal(found[name], there[name]) for name in there)
+        if there:
+            file.write_bytes(save_tensors({**there, min(there): there[min(there)].double()}))
+            with pytest.raises(ValueError, match="float64"):
+                read_fitting(file, there)
+            file.write_bytes(save_tensors(there))
         if others != shapes_there:
             with pytest.raises(ValueError):
                 read_fitting(file, {name: torch.zeros(shape) for name, shape in others.items()})
