@@ -22,6 +22,7 @@ from ddpm_tui.views.leave import Leave, Way
 from ddpm_tui.views.modes import MODES
 from ddpm_tui.worker import TrainingEnded, TrainingFrame, TrainingNews, TrainingThread
 from engine.errors import EngineError
+from engine.events import Waiting
 from engine.runs.folder import Run, create_run, open_run
 from engine.runs.requests import ask
 from engine.telemetry import Telemetry, TelemetrySampler
@@ -206,7 +207,7 @@ class Workbench(Shell):
         self.show_activity()
         if (view := self._train_view) is not None:
             view.on_news(message)
-        elif self.training is not None and self.training.waits:
+        elif isinstance(message.event, Waiting):
             reason = message.run.status().reason
             self.notify(
                 reason, title=message.run.name, severity="warning", timeout=20, markup=False

@@ -35,6 +35,7 @@ _NOT_FOR_PYTE = re.compile(rb"\x1b\[[<>=?]\d*u|\x1b_.*?\x1b\\", re.DOTALL)
 _UNFINISHED = re.compile(rb"\x1b(?:\[[<>=?]?\d*)?\Z|\x1b_(?:(?!\x1b\\).)*\Z", re.DOTALL)
 
 _PATIENCE = 30.0  # seconds
+_CHUNKS = 64  # read and not painted yet, of 4 KB for the most part
 
 ESCAPE, ENTER, TAB, BACKSPACE = "\x1b", "\r", "\t", "\x7f"
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
@@ -93,7 +94,8 @@ class Terminal:
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
         self._held = b""
-        self._chunks: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        # As a terminal that paints slowly reads slowly, and the program can tell.
+        self._chunks: queue.Queue[tuple[float, bytes]] = queue.Queue(_CHUNKS)
         self._lock = threading.RLock()
         self._fresh = threading.Condition(self._lock)
         self._painted_at = 0.0
