@@ -156,9 +156,11 @@ class Workbench(Shell):
 
     def show_activity(self) -> None:
         """Say in the top bar what goes on in the background."""
+        self.waits_for_room = False
         if self.training is not None and self.training.alive:
+            self.waits_for_room = self.training.waits
             state = "paused" if self.training.paused else "training"
-            state = "no room ·" if self.training.waits else state
+            state = "no room ·" if self.waits_for_room else state
             self.activity = f"{state} {self.training.run.name}"
         elif self.watches:
             self.activity = "only watching"

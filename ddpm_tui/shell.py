@@ -51,6 +51,8 @@ class Shell(GoingOn, Linked):
 
     # Whether it only shows a run, and no key changes anything.
     watches = False
+    # Whether a training of this process finds the disk full.
+    waits_for_room = False
     # Pictures in the terminal's own pixels, where it can.
     graphics_on: reactive[bool] = reactive(False)
 

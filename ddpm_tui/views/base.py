@@ -100,8 +100,7 @@ class TopBar(Widget):
         activity = clean(" · ".join(parts), max(0, self.size.width - text.cell_len - 2))
         room = self.size.width - text.cell_len - len(activity) - 1
         text.append(" " * max(room, 1))
-        training = cast("Workbench", self.app).training
-        waits = training is not None and training.waits
+        waits = cast("Workbench", self.app).waits_for_room
         text.append(activity, style("attention" if waits else "activity"))
         return text
 
