@@ -209,7 +209,8 @@ class Workbench(Shell):
         self.show_activity()
         if (view := self._train_view) is not None:
             view.on_news(message)
-        elif isinstance(message.event, Waiting):
+        seen = view is not None and self.current_run == message.run
+        if isinstance(message.event, Waiting) and not seen:
             reason = message.run.status().reason
             self.notify(
                 reason, title=message.run.name, severity="warning", timeout=20, markup=False

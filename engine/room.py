@@ -64,5 +64,5 @@ class Room:
             yield from self._changed(self.missing)
         self._try_again_at = time.monotonic() + _TRY_AGAIN_EVERY
         while time.monotonic() < self._try_again_at:
-            time.sleep(_MAY_SPEAK_EVERY)
+            time.sleep(_MAY_SPEAK_EVERY)  # a disk tells nobody when it has room again
             yield Waiting(step)

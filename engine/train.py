@@ -49,7 +49,7 @@ from engine.gradients import Gradients
 from engine.learned import Learned
 from engine.models import build_model
 from engine.optimization import Optimization, ema_decay, learning_rate
-from engine.previews import Previews
+from engine.painting import PreviewPainter
 from engine.room import Room
 from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
@@ -130,7 +130,7 @@ class Trainer:
             say=self._notice,
         )
         self._learned = Learned(self.model, self.ema, self.optimization, self.gradients.by_t)
-        self._previews = Previews(run, self.config, self.dataset, self.schedule, self.dtype)
+        self._painter = PreviewPainter(run, self.config, self.dataset, self.schedule, self.dtype)
         self._status = Status(
             state="running", total_steps=training.steps, device=describe_device(self.device)
         )
@@ -388,9 +388,9 @@ class Trainer:
 
         Yields every step of the reverse process, then the path of the finished grid; for each.
         """
-        painted = [self._previews.paint(self.ema, "ema", self.step)]
+        painted = [self._painter.paint(self.ema, "ema", self.step)]
         if self.config.training.preview_raw and self.ema is not self.model:
-            painted.append(self._previews.paint(self.model, "raw", self.step))
+            painted.append(self._painter.paint(self.model, "raw", self.step))
         for events in painted:
             try:
                 yield from events

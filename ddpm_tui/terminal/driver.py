@@ -83,7 +83,7 @@ class LinkDriver(LinuxDriver):
         """Wait for the last answers: afterwards they would stand on the shell's command line."""
         end = time.monotonic() + _LAST_ANSWERS
         while self._link.answered and self._link.in_flight and time.monotonic() < end:
-            time.sleep(0.01)
+            time.sleep(0.01)  # the thread that reads the answers signals nobody
         super().stop_application_mode()
 
     def process_message(self, message: Message) -> None:

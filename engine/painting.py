@@ -18,8 +18,8 @@ from engine.sampling import draw_samples, make_denoiser
 from engine.schedule import NoiseSchedule
 
 
-class Previews:
-    """What the `[preview]` table of a run's config asks for.
+class PreviewPainter:
+    """Paints what the `[preview]` table of a run's config asks for.
 
     Args:
         dtype: of the products inside of the network.
