@@ -318,12 +318,18 @@ async def test_saving_writes_what_is_on_the_screen(tmp_path: Path, loaded: Loade
         await opened(pilot)
 
         async def saved(*keys: str) -> Path:
-            before = len(list(tmp_path.glob("*.gif")))
+            read = {notice.identity for notice in app._notifications}
+
+            def unread() -> list[str]:
+                new = (n for n in app._notifications if n.identity not in read)
+                return [notice.message for notice in new if notice.title == "Saved"]
+
             await pilot.press(*keys)
-            await until(lambda: len(list(tmp_path.glob("*.gif"))) > before, pilot)
-            await until(lambda: any(n.title == "Saved" for n in app._notifications), pilot)
-            notice = [n.message for n in app._notifications if n.title == "Saved"][-1]
-            return Path(notice.split(" and ")[0])
+            await until(lambda: bool(unread()), pilot)
+            [notice] = unread()
+            png, gif = notice.split(" and ")
+            assert Path(png).with_suffix(".gif").name == gif and Path(gif).exists()
+            return Path(png)
 
         beside = await saved("w")
         assert beside == tmp_path / f"forward-{BUILT_IN}-linear-cosine-t249.png"
