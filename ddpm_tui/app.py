@@ -211,10 +211,8 @@ class Workbench(Shell):
             view.on_news(message)
         seen = view is not None and self.current_run == message.run
         if isinstance(message.event, Waiting) and not seen:
-            reason = message.run.status().reason
-            self.notify(
-                reason, title=message.run.name, severity="warning", timeout=20, markup=False
-            )
+            text = clean(message.event.reason)
+            self.notify(text, title=message.run.name, severity="warning", timeout=20, markup=False)
 
     def on_training_frame(self, _message: TrainingFrame) -> None:
         picture = self.training.frames.take() if self.training else None

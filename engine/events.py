@@ -93,6 +93,7 @@ class Waiting:
     """The disk is full, and nothing is trained; gives whoever pulls a chance to act."""
 
     step: int
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -65,4 +65,4 @@ class Room:
         self._try_again_at = time.monotonic() + _TRY_AGAIN_EVERY
         while time.monotonic() < self._try_again_at:
             time.sleep(_MAY_SPEAK_EVERY)  # a disk tells nobody when it has room again
-            yield Waiting(step)
+            yield Waiting(step, self.missing)

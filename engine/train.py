@@ -182,7 +182,7 @@ class Trainer:
     def _last_word(self, state: str, reason: str) -> None:
         # What ends the training may be the disk itself; then the error says more than this one.
         with suppress(RunError):
-            self._write_status(state=state, reason=reason)
+            self._write_status(replace(self._status, state=state, reason=reason))
 
     def _check_owned(self) -> None:
         """Before every write that others would miss or take for theirs."""
@@ -212,7 +212,7 @@ class Trainer:
         parameters = sum(p.numel() for p in self.model.parameters())
         self._log(f"training from step {self.step} to {config.steps} on {self._status.device}")
         yield from self._with_room(partial(drop_rows_after, self.run.metrics_path, self.step))
-        self._write_status(state="running", reason="")
+        self._write_status(replace(self._status, state="running", reason=""))
         yield Started(self.step, config.steps, self._status.device, self.dataset.origin, parameters)
         yield from self._take_notices()
         if self.step == 0 and config.preview_every:
@@ -254,7 +254,7 @@ class Trainer:
                     yield (yield from self._with_room(partial(self._save, eval_loss)))
 
         self._log(f"finished at step {self.step}")
-        self._write_status(state="finished")
+        self._write_status(replace(self._status, state="finished"))
         yield Finished(self.step)
 
     def _clock(self) -> float:
@@ -330,7 +330,9 @@ class Trainer:
         if tally.loss is not None:
             kept = 0.0 if smoothed is None else _LOSS_SMOOTHING
             smoothed = kept * (smoothed or 0.0) + (1 - kept) * tally.loss
-        self._write_status(loss=smoothed, images_per_second=logged.images_per_second)
+        self._write_status(
+            replace(self._status, loss=smoothed, images_per_second=logged.images_per_second)
+        )
         return logged
 
     def _write_rows(self) -> None:
@@ -351,25 +353,25 @@ class Trainer:
         while self._notices:
             yield self._notices.pop(0)
 
-    def _write_status(self, **changes: object) -> None:
+    def _write_status(self, status: Status) -> None:
         self._check_owned()
-        self._status = replace(
-            self._status,
-            step=self.step,
-            elapsed=self.elapsed,
-            **changes,  # type: ignore[arg-type]
-        )
+        self._status = replace(status, step=self.step, elapsed=self.elapsed)
         with suppress(NoRoomError):
             self.run.write_status(self._status)
 
     def pause(self) -> None:
         """Tell viewers that nobody pulls at present; `unpause` takes it back."""
-        self._write_status(state="paused")
+        self._write_status(replace(self._status, state="paused"))
 
     def unpause(self) -> None:
-        missing = self._room.missing
         self._room.try_again()
-        self._write_status(state="paused" if missing else "running", reason=missing)
+        self._write_running()
+
+    def _write_running(self) -> None:
+        """That it runs, or why it waits."""
+        missing = self._room.missing
+        state = "paused" if missing else "running"
+        self._write_status(replace(self._status, state=state, reason=missing))
 
     def _with_room(self, write: Callable[[], T]) -> Generator[Event, None, T]:
         """What `write` returns; while the disk has no room for it, nothing is trained."""
@@ -377,7 +379,7 @@ class Trainer:
 
     def _room_changed(self, missing: str) -> Iterator[Event]:
         self._notice(missing or "there is room again: the training goes on")
-        self._write_status(state="paused" if missing else "running", reason=missing)
+        self._write_running()
         yield from self._take_notices()
 
     # --- What is measured and kept -------------------------------------------------------------
@@ -449,7 +451,7 @@ class Trainer:
         saved = checkpoints.save_checkpoint(self.run, self.step, self._learned.tensors(), state)
         checkpoints.prune_checkpoints(self.run, self.config.training.keep_checkpoints, saved)
         self._log(f"checkpoint at step {self.step}, held-out loss {eval_loss:.4f}")
-        self._write_status(eval_loss=eval_loss)
+        self._write_status(replace(self._status, eval_loss=eval_loss))
         return CheckpointSaved(self.step, saved.path, eval_loss)
 
     def try_checkpoint(self) -> Iterator[Event]:
