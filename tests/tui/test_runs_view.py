@@ -56,6 +56,10 @@ class Hands:
     def text(self) -> str:
         return "\n".join(strip.text for strip in rows_of(self.app))
 
+    def row(self, name: str) -> str:
+        """The line of a run as it is on the screen."""
+        return next(line for line in self.text.splitlines() if line[1:].split()[:1] == [name])
+
     @property
     def where(self) -> str:
         return str(self.view.query_one("#where", Static).render())
@@ -135,6 +139,14 @@ async def test_nothing_is_drawn_again_while_nothing_happens(runs: Path) -> None:
         assert drawn == []
         await hands.press("down")
         assert sorted(drawn) == [2, 3], "the line that the cursor leaves and the one it goes to"
+
+
+async def test_the_list_follows_after_a_look_at_another_view(runs: Path) -> None:
+    async with at(runs) as hands:
+        await hands.press("2", "1")
+        status = runs / "one" / "status.json"
+        status.write_text(json.dumps({**json.loads(status.read_text()), "state": "stopped"}))
+        await until(lambda: "stopped" in hands.row("one"), hands.pilot, 20)
 
 
 # --- Finding ---

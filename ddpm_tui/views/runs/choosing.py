@@ -190,10 +190,11 @@ class Choosing(View):
             self.query_one("#where", Static).update("")
             return
         shown, total = len(listing.shown), len(listing.rows)
+        runs = "run" if total == 1 else "runs"
         marked = len(listing.marked_rows)
         hidden = 0 if listing.with_archived else listing.archived
         parts = [
-            f"{total:,} runs" if shown == total else f"{shown:,} of {total:,} runs",
+            f"{total:,} {runs}" if shown == total else f"{shown:,} of {total:,} {runs}",
             f"reading {self._index.unread:,} more" if self._index.unread else "",
             f"{marked:,} marked" if marked else "",
             listing.order,

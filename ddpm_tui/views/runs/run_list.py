@@ -235,7 +235,7 @@ class RunList(ScrollView, can_focus=True, inherit_bindings=False):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._resolved.clear()
-        self._drawn.clear()
+        self.refresh()  # Textual does so only if a style of the widget's own is another
 
     def render_line(self, y: int) -> Strip:
         if y >= _HEADER and not self.listing.shown:
