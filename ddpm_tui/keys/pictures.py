@@ -2,7 +2,7 @@
 
 from ddpm_tui.keys.key import Key
 
-HOSTS = ("train", "sample", "forward")
+HOSTS = ("train", "sample", "forward", "compare")
 
 KEYS: tuple[Key, ...] = (
     Key("pictures.larger", "zoom_pictures(1)", "greater_than_sign", "", "Pictures: larger"),

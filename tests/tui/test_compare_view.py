@@ -314,7 +314,7 @@ async def test_one_run_and_too_many_are_said(runs: list[Run]) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await opened(app, runs[:1], pilot)
         await until(lambda: "One run is shown" in toasts(app), pilot)
-        assert "nothing to differ from" in text(app)
+        await until(lambda: "nothing to differ from" in text(app), pilot)  # below the toast
         await pilot.press("escape")
         await app.push_screen(CompareView([*runs, *[runs[0]] * MOST]))
         await until(lambda: f"The first {MOST} are compared; 2 more" in toasts(app), pilot)
@@ -335,6 +335,38 @@ async def test_names_and_reasons_from_outside_are_only_text(runs: list[Run]) -> 
         await until(lambda: "tiny: [red]boom[/red]" in text(app), pilot)
         assert "\x1b" not in text(app)
         assert "[b]x" in text(app)
+
+
+async def test_the_tables_take_what_they_need_and_the_rest_is_curves_and_pictures(
+    runs: list[Run],
+) -> None:
+    app = Workbench(runs[0].path.parent)
+    async with app.run_test(size=(200, 60)) as pilot:
+        await opened(app, runs, pilot)
+        await until(lambda: "tiny is not evaluated" in text(app), pilot)
+        for name, last in (("scores", "other is not evaluated"), ("differences", "batch_size")):
+            table = app.screen.query_one(f"#{name}", SideTable)
+            await until(lambda table=table: table.region.bottom == 59, pilot)  # above the keys
+            last_line = text(app).splitlines()[58]
+            assert last in last_line[table.region.x :]
+        assert curves(app).outer_size.height > 40
+        assert app.screen.query_one("#samples").outer_size.height > 50
+
+
+async def test_pictures_that_do_not_fit_are_told_and_turned_to(runs: list[Run]) -> None:
+    for run in runs:
+        shades = np.arange(50, 114, dtype=np.uint8).repeat(28 * 28).reshape(64, 1, 28, 28)
+        write_png(preview_path(run, 100, "ema"), shades)
+    app = Workbench(runs[0].path.parent)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, runs, pilot)
+        await until(lambda: "1 tiny · showing 8 of 64 · } more" in text(app), pilot)
+        first = app.screen.query(PixelGrid).first()
+        assert "2 other · showing 8 of 64 · } more" in text(app)
+        await pilot.press("right_curly_bracket")
+        await until(lambda: "1 tiny · showing 8 of 64 · } more · page 2/8" in text(app), pilot)
+        await pilot.press("greater_than_sign")
+        await until(lambda: first.arrangement.scale == 0, pilot)
 
 
 async def test_more_columns_and_rows_than_fit_are_scrolled_to(runs: list[Run]) -> None:

@@ -67,8 +67,8 @@ async def test_keys_page_zoom_and_pan_all_pictures_in_step() -> None:
 
 
 async def test_the_title_tells_the_key_that_a_person_has_for_it() -> None:
-    with pytest.raises(ConfigError, match=r"train\.new"):
-        KeyTable(KEYS, {"pictures.next": "n"})
+    with pytest.raises(ConfigError, match=r"train\.weights"):
+        KeyTable(KEYS, {"pictures.next": "e"})
     table = KeyTable(KEYS, {"pictures.next": "f7"})
     app = Pictures(Preferences(key_table=table))
     async with app.run_test(size=(28 * 4 + 3, 32)) as pilot:

@@ -69,6 +69,10 @@ class SideBySide(Container, can_focus=True):
         for _ in self._runs:
             yield PixelGrid("Reading …")
 
+    def on_mount(self) -> None:
+        for pane in self.query(PixelGrid):
+            self.watch(pane, "summary", self._entitle_all, init=False)
+
     def on_resize(self, event: Resize) -> None:
         columns = columns_for(len(self._runs), event.size.width, event.size.height)
         self.styles.grid_size_columns = columns
@@ -79,16 +83,17 @@ class SideBySide(Container, can_focus=True):
         return self.query(PixelGrid)[index]
 
     def _entitle(self, index: int, about: str) -> None:
-        """The name of a run over its pictures, and what is said of them if there is room."""
+        """The name of a run over its pictures; where there is room what is said of them, and how
+        many are not seen.
+        """
         self._lanes[index].title = about
         pane = self._pane(index)
         name = self._runs[index].name
-        # A border takes a cell on either side of its title, and a space.
-        room = pane.outer_size.width - 4
-        rest = f" · {about}" if about else ""
-        if cell_len(f"{index + 1} {name}{rest}") > room:
-            rest = ""
-        entitle(pane, numbered(index, name, room) + rest)
+        room = pane.outer_size.width - 2  # a cell of the border on either side
+        parts = [part for part in (about, *pane.summary.split(" · ")) if part]
+        while parts and cell_len(f"{index + 1} {' · '.join([name, *parts])}") > room:
+            parts.pop()
+        entitle(pane, " · ".join([numbered(index, name, room), *parts]))
         color = Color.parse(self.app.theme_variables.get(COLORS[index], COLORS[index]))
         if pane.styles.border_title_color != color:
             pane.styles.border_title_color = color

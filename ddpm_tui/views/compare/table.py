@@ -13,6 +13,7 @@ from rich.text import Text
 from textual import events
 from textual.app import RenderResult
 from textual.color import Color
+from textual.geometry import Size
 from textual.widget import Widget
 
 from ddpm_tui.comparing import REAL, Row, Section
@@ -89,7 +90,17 @@ class SideTable(Widget, can_focus=True):
             if any(section.has_real for section in sections):
                 real = tuple(row.real for row in rows)
                 self._columns.append(_Column(REAL, "foreground", real, (False,) * len(rows)))
+            self.refresh(layout=True)
             self.scroll_rows(0)
+
+    def get_content_height(  # Textual gives all three by place
+        self,
+        container: Size,  # noqa: ARG002
+        viewport: Size,  # noqa: ARG002
+        width: int,
+    ) -> int:
+        """The heads of the columns and every row."""
+        return 1 + len(self._lines(width))
 
     def scroll_rows(self, by: int) -> None:
         """Towards the first row (−) or the last (+)."""
@@ -151,10 +162,12 @@ class SideTable(Widget, can_focus=True):
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"side-table--{part}", partial=True)
 
-    def _lines(self) -> list[Text]:
-        """Everything below the heads of the columns."""
+    def _lines(self, width: int = 0) -> list[Text]:
+        """Everything below the heads of the columns; its notes in so many cells, or in those that
+        there are.
+        """
         lines: list[Text] = []
-        width = max(self.content_size.width, 1)
+        width = max(width or self.content_size.width, 1)
         numbers = itertools.count()
         for section in self._sections:
             if section is not self._sections[0]:

@@ -23,6 +23,7 @@ from ddpm_tui.views.compare.feed import CompareFeed, Sides
 from ddpm_tui.views.compare.samples import SideBySide
 from ddpm_tui.views.compare.table import SideTable
 from ddpm_tui.views.panes import PanedView
+from ddpm_tui.views.pictures import PictureView
 from ddpm_tui.worker import sparing_the_training
 from engine.compare.files import Row, write_comparison
 from engine.compare.standing import GONE, Comparison, facts
@@ -52,7 +53,7 @@ class LaneNews(Message):
         self.ticket, self.index, self.news = ticket, index, news
 
 
-class CompareView(PanedView):
+class CompareView(PanedView, PictureView):
     """Runs beside one another.
 
     Args:
@@ -67,10 +68,10 @@ class CompareView(PanedView):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012 - as in View
 
     DEFAULT_CSS = """
-    CompareView #curves, CompareView #scores { height: 1fr; }
-    CompareView #curves { padding-right: 1; }
-    CompareView #samples { height: 2fr; }
-    CompareView #differences { height: 1fr; }
+    CompareView #curves { height: 1fr; padding-right: 1; }
+    CompareView #scores { height: auto; max-height: 50%; }
+    CompareView #samples { height: 1fr; }
+    CompareView #differences { height: auto; max-height: 33%; }
     CompareView.-low #differences { display: none; }
     """
 
