@@ -202,8 +202,10 @@ class Workbench(Shell):
     @property
     def _train_view(self) -> TrainView | None:
         """The Train view, while it is shown."""
-        here = isinstance(self.screen, View) and self.screen.VIEW == "train"
-        return cast("TrainView", self.screen) if here else None
+        # An app that ends has no screens any more, and a training may still have news for it.
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        here = isinstance(screen, View) and screen.VIEW == "train"
+        return cast("TrainView", screen) if here else None
 
     def on_training_news(self, message: TrainingNews) -> None:
         self.show_activity()

@@ -24,8 +24,11 @@ class Outcome:
     text: str = ""
 
 
-def at_once(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Outcome]:
-    """Each work, a function and its arguments, in a process of its own; all begin together.
+def at_once(
+    works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], *, seconds: float = _SECONDS
+) -> list[Outcome]:
+    """Each work, a function and its arguments, in a process of its own; all begin together, and
+    what is not done after so many seconds is a `TimeoutError`.
 
     They are forks of one process that has loaded what they need, and not of this one, which has
     threads.
@@ -33,7 +36,7 @@ def at_once(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_LOADED)
     here, there = context.Pipe(duplex=False)
-    conductor = context.Process(target=_conduct, args=(works, there))
+    conductor = context.Process(target=_conduct, args=(works, seconds, there))
     conductor.start()
     there.close()
     try:
@@ -42,7 +45,9 @@ def at_once(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list
         conductor.join()
 
 
-def _conduct(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], out: Connection) -> None:
+def _conduct(
+    works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], seconds: float, out: Connection
+) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(len(works))
     started = []
@@ -52,7 +57,7 @@ def _conduct(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], out: C
         process.start()
         there.close()
         started.append((process, here))
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + seconds
     out.send([_outcome(process.pid, here, end) for process, here in started])
     for process, _ in started:
         process.kill()
@@ -61,7 +66,7 @@ def _conduct(works: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], out: C
 
 def _outcome(pid: int | None, here: Connection, end: float) -> Outcome:
     if not here.poll(max(end - time.monotonic(), 0)):
-        return Outcome(error="TimeoutError", text=f"process {pid} is not done after {_SECONDS} s")
+        return Outcome(error="TimeoutError", text=f"process {pid} was not done in time")
     try:
         return cast("Outcome", here.recv())
     except EOFError:

@@ -158,7 +158,7 @@ def test_of_two_trainers_that_start_together_one_trains(tmp_path: Path) -> None:
     runs = [create_run(tmp_path / "runs", settings) for _ in range(DUELS)]
     meet = tmp_path / "meet"
     meet.mkdir()
-    outcomes = at_once([(duel, (runs, meet))] * 2)
+    outcomes = at_once([(duel, (runs, meet))] * 2, seconds=60 * MANY)
     assert not any(outcome.error for outcome in outcomes), outcomes
     for run, *pair in zip(runs, *(outcome.value for outcome in outcomes), strict=True):
         lost = (f"{run.name} is being trained by another process", 0)

@@ -25,6 +25,8 @@ from ddpm_tui.widgets.chart import LineChart
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.pixels import PixelGrid
 from ddpm_tui.widgets.sheet import Sheet
+from ddpm_tui.worker import TrainingFrame, TrainingNews
+from engine.events import Stepped
 from engine.runs.folder import Run
 from tests.one_quick import one_quick
 
@@ -215,6 +217,15 @@ async def test_a_training_is_saved_however_the_workbench_ends(tmp_path: Path) ->
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "stopped"
     assert (run / "checkpoints" / f"step-{status['step']:08d}").is_dir()
+
+
+async def test_a_training_may_have_news_for_a_workbench_that_has_ended(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test():
+        pass
+    assert not app.screen_stack
+    app.on_training_news(TrainingNews(Run(tmp_path / "runs" / "run1"), Stepped(1)))
+    app.on_training_frame(TrainingFrame())
 
 
 async def test_quitting_with_nothing_going_on_does_not_ask(tmp_path: Path) -> None:
