@@ -62,6 +62,7 @@ class Shell(GoingOn, Linked):
         self.stylesheet = KeptStylesheet(variables=self.get_css_variables())
         self.preferences = preferences
         self.key_table = preferences.key_table
+        self._known_theme = ""
         self.mishaps = Mishaps()
         self._graphics_offered = False
         self._graphics_timer: Timer | None = None  # while the terminal is asked
@@ -120,13 +121,17 @@ class Shell(GoingOn, Linked):
                 markup=False,
             )
             wanted = DARK.name
-        self.theme = wanted
+        self._known_theme = self.theme = wanted
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
 
     def _remember(self, theme: str) -> None:
-        """Keep a theme that was chosen in the palette."""
-        if self.preferences.path is None or theme == self.preferences.theme:
+        """Keep a theme that was chosen in the palette.
+
+        Textual may tell of the first one, too, which nobody chose just now.
+        """
+        if self.preferences.path is None or theme == self._known_theme:
             return
+        self._known_theme = theme
         try:
             remember_theme(self.preferences.path, theme)
         except EngineError as error:

@@ -96,7 +96,8 @@ def disturb(run: Run, number: signal.Signals, moments: random.Random) -> int:
         process.join(moments.uniform(0.0, _LONGEST))
         if process.is_alive():
             assert process.pid is not None
-            os.kill(process.pid, number)
+            with suppress(ProcessLookupError):  # it may end in this very moment
+                os.kill(process.pid, number)
         process.join(60)
         if process.exitcode == 0:
             return ended

@@ -192,7 +192,7 @@ def test_a_working_day(tmp_path: Path) -> None:
         wait_for("config differences")
         press("d")
         wait_for("drawn · seed 0")
-        both = re.compile(r"1 night · step \d+.*2 day · step \d+")
+        both = re.compile(r"1 night · step \d+.*2 day · step \d+", re.DOTALL)
         terminal.wait_until(lambda screen: both.search(screen) is not None, "pictures of both")
         press("w")
         compared = wait_for_file(terminal, tmp_path / "runs", r"comparisons/[\w-]+\.json")

@@ -55,6 +55,24 @@ async def test_the_choice_is_kept_and_nothing_else_in_the_file_is_touched(tmp_pa
         assert again.key_table.own == {"runs.new": "T"}
 
 
+@pytest.mark.parametrize("theme", [None, LIGHT.name, "nmoon"])
+async def test_what_one_starts_with_is_not_kept_as_a_choice(
+    tmp_path: Path, theme: str | None
+) -> None:
+    path = tmp_path / "config.toml"
+    app = Workbench(tmp_path / "runs", preferences=Preferences(path, theme=theme))
+    async with app.run_test() as pilot:
+        app.theme_changed_signal.publish(app.current_theme)
+        await pilot.pause(0.2)
+        assert not path.exists()
+        chosen = app.theme
+        app.theme = CONTRAST.name
+        await pilot.pause(0.2)
+        app.theme = chosen
+        await pilot.pause(0.2)
+    assert f'theme = "{chosen}"' in path.read_text(), "it is kept when it is chosen"
+
+
 async def test_a_choice_that_cannot_be_kept_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     app = Workbench(tmp_path / "runs", preferences=Preferences(tmp_path / "file" / "config.toml"))
