@@ -56,7 +56,7 @@ async def test_a_jump_takes_the_key_after_it_also_out_of_a_burst(tiny_runs: Path
         await until(lambda: app.current_mode == "train", pilot, 10)
         await pilot.pause(0.2)
         assert isinstance(app.screen, View)
-        assert not app.screen.jumping
+        await until(lambda: not app.screen.jumping, pilot, 10)
 
 
 async def test_a_key_that_closes_a_dialog_does_not_keep_the_next(
