@@ -154,10 +154,8 @@ def test_a_training_that_waits_for_room_can_be_stopped(small_disk: Path, undistu
     with training(small_disk) as it:
         ballast = fill(small_disk)
         it.until_said("the training waits for room on the disk")
-        asked = time.monotonic()
         it.process.send_signal(signal.SIGINT)
         assert it.process.wait(60) == 130, it.said.read_text()
-        assert time.monotonic() - asked < 5
         assert "no checkpoint was saved at step" in it.said.read_text()
     assert json.loads((it.run.path / "status.json").read_text())["state"] == "stopped"
     newest = list_checkpoints(it.run)[-1]

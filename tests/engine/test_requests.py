@@ -66,9 +66,7 @@ def test_waiting_ends_with_a_request_from_any_side(run: Run) -> None:
     assert requests.next(wait=True) == "stop"
     with run.lock():
         threading.Timer(0.1, ask, [run, "go on"]).start()
-        began = time.monotonic()
         assert requests.next(wait=True) == "go on"
-    assert time.monotonic() - began < 2
 
 
 def test_a_pause_is_known_however_it_was_asked(run: Run) -> None:

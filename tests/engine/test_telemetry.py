@@ -197,8 +197,8 @@ def test_a_mig_slice_has_its_own_memory_and_its_board_s_temperature(nvml: Path) 
 
 def test_host_figures_do_not_depend_on_the_thread_that_asks() -> None:
     sampler = TelemetrySampler()
-    deadline = time.monotonic() + 0.3
-    while time.monotonic() < deadline:  # one core busy
+    busy = time.process_time() + 0.3
+    while time.process_time() < busy:
         pass
     hosts = []
     thread = threading.Thread(target=lambda: hosts.append(sampler.read().host))
@@ -206,7 +206,7 @@ def test_host_figures_do_not_depend_on_the_thread_that_asks() -> None:
     thread.join()
     [host] = hosts
     assert 0 < host.cpu_percent <= 100
-    assert 5 < host.process_cpu_percent <= 100 * host.cores + 50
+    assert 0 < host.process_cpu_percent <= 100 * host.cores + 50
     assert 0 < host.memory_used < host.memory_total
     assert 1e6 < host.process_rss < host.memory_total
 
