@@ -15,22 +15,21 @@ _LONGEST = 2.0  # seconds
 _SHARE = 0.02
 
 
+def _clock() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
 class RunningTime:
     """A clock that stands still while the process is stopped. Inside of the block, a thread looks.
 
     Of each stop at most `_LOOK_EVERY` is counted, and one that is shorter than `_LONGEST` whole.
 
     Args:
-        clock: seconds, monotonic.
-        processor: seconds of processor time that the process has taken.
+        clock: seconds, monotonic, and seconds of processor time that the process has taken.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.perf_counter,
-        processor: Callable[[], float] = time.process_time,
-    ) -> None:
-        self._clock, self._processor = clock, processor
+    def __init__(self, clock: Callable[[], tuple[float, float]] = _clock) -> None:
+        self._clock = clock
         self._guard = threading.Lock()
         self._stopped = 0.0
         self._looked_at: tuple[float, float] | None = None
@@ -40,7 +39,7 @@ class RunningTime:
     def now(self) -> float:
         """Seconds; only differences mean anything."""
         with self._guard:
-            now, used = self._clock(), self._processor()
+            now, used = self._clock()
             if self._looked_at is not None:
                 passed, taken = now - self._looked_at[0], used - self._looked_at[1]
                 if passed > _LONGEST and taken < _SHARE * passed:
@@ -50,7 +49,7 @@ class RunningTime:
 
     def __enter__(self) -> RunningTime:
         with self._guard:
-            self._looked_at = self._clock(), self._processor()
+            self._looked_at = self._clock()
         self._ended.clear()
         self._thread = threading.Thread(target=self._look, name="running time", daemon=True)
         self._thread.start()

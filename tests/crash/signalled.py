@@ -10,6 +10,7 @@ interpreter; only that it waits at one point, in a loop of Python, until both si
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib.abc
 import json
 import os
@@ -17,6 +18,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,7 +173,8 @@ class Copy:
         elif held and time.monotonic() - self.first_at >= self.case["gap"]:
             os.read(self.reached, 1)
             self._send("second")
-            os.write(self.opened, b".")
+            with suppress(BrokenPipeError):  # it may have ended of the second
+                os.write(self.opened, b".")
         return False
 
     def _send(self, which: str) -> None:
@@ -233,6 +236,7 @@ def run_all(folder: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]] |
     """What became of each; None in a copy, which trains then."""
     template = folder / "template"
     make_run(template)
+    gc.freeze()  # or each copy would copy all that is loaded, to look through it
     waiting, running, results = list(enumerate(cases)), [], []
     while waiting or running:
         while waiting and len(running) < _AT_ONCE:
