@@ -29,6 +29,7 @@ import engine.obeying
 import engine.painting
 import engine.runs.checkpoint
 import engine.train
+from ddpm_tui import ending
 from ddpm_tui.cli import main
 from engine.config import make_config
 from engine.runs import io
@@ -36,6 +37,7 @@ from engine.runs.folder import Run, create_run
 
 SAVED, HELD, STEPS = 2, 4, 6  # steps: of the checkpoint to go on from, of the hold, of all
 _AT_ONCE = 6
+_SAVE = "in the save itself"
 
 
 def make_run(folder: Path) -> Run:
@@ -140,7 +142,7 @@ PHASES = {
     "in a preview": _hold_preview,
     "in a checkpoint": _hold_checkpoint,
     # The first comes in a step, the second in what that one asked for.
-    "in the save itself": _hold_checkpoint,
+    _SAVE: _hold_checkpoint,
     "as the process ends": lambda gate: atexit.register(gate.hold),
 }
 
@@ -168,7 +170,8 @@ class Copy:
         held = bool(select.select([self.reached], [], [], 0)[0])
         if self.first_at is None:
             if held:
-                self._send("first")
+                if self.case["phase"] != _SAVE:  # there it has come in the step before
+                    self._send("first")
                 self.first_at = time.monotonic()
         elif held and time.monotonic() - self.first_at >= self.case["gap"]:
             os.read(self.reached, 1)
@@ -218,8 +221,9 @@ def start(case: dict[str, Any], folder: Path, template: Path) -> Copy | None:
         os.fdopen(1, "w", buffering=1),
         os.fdopen(2, "w", buffering=1),
     )
+    ending.GRACE = case.get("grace", ending.GRACE)
     PHASES[case["phase"]](Gate(reached, opened))
-    if case["phase"] == "in the save itself":
+    if case["phase"] == _SAVE:
         # The first one is sent by the copy to itself, in the step before.
         update = engine.train.Trainer.update
 

@@ -83,8 +83,32 @@ def wrong(found: list[dict[str, Any]]) -> list[str]:
     return told
 
 
-def test_no_pair_of_signals_in_a_step_cancels_the_save(tmp_path: Path) -> None:
-    assert wrong(run(cases((0.05,), ("in a step",)), tmp_path)) == []
+@pytest.fixture(scope="module")
+def in_a_step(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Every pair within the grace, and every pair when it is over."""
+    soon = cases((0.05,), ("in a step",))
+    late = [
+        {**case, "grace": 0.01} for case in soon if "HUP" not in (case["first"], case["second"])
+    ]
+    return run(soon + late, tmp_path_factory.mktemp("signals"))
+
+
+def test_no_pair_of_signals_in_a_step_cancels_the_save(in_a_step: list[dict[str, Any]]) -> None:
+    assert wrong([case for case in in_a_step if "grace" not in case]) == []
+
+
+def test_only_the_same_signal_ends_at_once_after_the_grace(in_a_step: list[dict[str, Any]]) -> None:
+    late = [case for case in in_a_step if "grace" in case]
+    assert len(late) == 9
+    for case in late:
+        code, state, reason, step = wanted(case)
+        at_once = case["first"] == case["second"]
+        if at_once:
+            reason, step = f"ended at once by a second SIG{case['first']}", SAVED
+        asked = (case["code"], case["state"], case["reason"], case["saved"])
+        assert asked == (code, state, reason, step), case
+        assert at_once == ("Go on with: ddpm-tui resume mine" in case["said"])
+        assert "Traceback" not in case["said"] and not case["locked"]
 
 
 @pytest.mark.slow
