@@ -55,5 +55,6 @@ def _obeyed(
                 case "preview":
                     yield from trainer.preview()
                 case "stop":
+                    trainer.stopped_by = requests.stopped_by
                     yield from trainer.try_checkpoint()
                     return

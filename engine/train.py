@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -51,6 +50,7 @@ from engine.models import build_model
 from engine.optimization import Optimization, ema_decay, learning_rate
 from engine.painting import PreviewPainter
 from engine.room import Room
+from engine.running_time import RunningTime
 from engine.runs import checkpoint as checkpoints
 from engine.runs.folder import Run, Status
 from engine.runs.lock import LockLostError, Ownership
@@ -84,6 +84,9 @@ class Trainer:
         device: `auto`, `cpu`, `cuda`, `cuda:1`.
         data_dir: a folder to look for the data set in first.
 
+    Attributes:
+        stopped_by: who closes it, for the status.
+
     Raises:
         EngineError: data, device, config or checkpoint cannot be used; nothing is changed on disk.
     """
@@ -109,8 +112,10 @@ class Trainer:
         self.step = 0
         self.elapsed = 0.0
         self.rollbacks = 0
+        self.stopped_by = "the user"
         self._skipped_in_a_row = 0
-        self._pulled_at = time.perf_counter()
+        self._running = RunningTime()
+        self._pulled_at = self._running.now()
         self._train_seconds = 0.0
         self._logged_at = 0
         self._notices: list[Notice] = []
@@ -156,22 +161,22 @@ class Trainer:
                 written, or the loss is not finite again and again.
             DeviceError: the memory of the device does not suffice for a single image.
         """
-        with self.run.lock() as self._owned:
+        with self.run.lock() as self._owned, self._running:
             self._check_same_run()
-            self._pulled_at = time.perf_counter()
+            self._pulled_at = self._running.now()
             try:
                 self._catch_up()
                 if self._owned.note:
                     self._notice(self._owned.note)
                 for event in self._train():
                     if not isinstance(event, Waiting):  # that is no time of training
-                        self.elapsed += time.perf_counter() - self._pulled_at
+                        self.elapsed += self._running.now() - self._pulled_at
                     yield event
-                    self._pulled_at = time.perf_counter()
+                    self._pulled_at = self._running.now()
             except LockLostError:
                 raise  # without a last word: the folder is another's
             except GeneratorExit:
-                self._last_word("stopped", "stopped by the user")
+                self._last_word("stopped", f"stopped by {self.stopped_by}")
                 raise
             except BaseException as error:
                 if is_out_of_memory(error):
@@ -221,11 +226,11 @@ class Trainer:
         self._logged_at = self.step
         preview_ended, preview_cost = self._clock(), 0.0
         while self.step < config.steps:
-            started = time.perf_counter()
+            started = self._running.now()
             self._training_step()
             self.step += 1
             done = self.step == config.steps
-            self._train_seconds += time.perf_counter() - started
+            self._train_seconds += self._running.now() - started
             # On disk before anybody can stop here, so that no row is left out of a resumed run.
             logged = self.log() if done or self.step % config.log_every == 0 else None
             yield from self._with_room(self._write_rows)
@@ -259,7 +264,7 @@ class Trainer:
 
     def _clock(self) -> float:
         """Seconds of training so far; time in which nobody pulls does not count."""
-        return self.elapsed + time.perf_counter() - self._pulled_at
+        return self.elapsed + self._running.now() - self._pulled_at
 
     # --- One step ------------------------------------------------------------------------------
     #
@@ -303,9 +308,9 @@ class Trainer:
         A row that the disk has no room for is kept, and goes in front of the next.
         """
         self._check_owned()
-        started = time.perf_counter()
+        started = self._running.now()
         tally = self.optimization.tally(self.gradients.by_t.take())
-        self._train_seconds += time.perf_counter() - started
+        self._train_seconds += self._running.now() - started
         images = (self.step - self._logged_at) * self.config.data.batch_size
         logged = Logged(
             step=self.step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -50,3 +51,14 @@ def _no_settings_of_ones_own(
     # `tmp_path` would make one for each of thousands of tests.
     own = tmp_path_factory.getbasetemp() / "settings" / str(next(_TESTS))
     monkeypatch.setenv("DDPM_TUI_CONFIG", str(own / "config.toml"))
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_they_were() -> Iterator[None]:
+    """A command that is over ignores signals; in a test it is called like any function."""
+    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+    yield
+    for kind, handler in before.items():
+        if signal.getsignal(kind) is not handler:
+            signal.signal(kind, handler)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from ddpm_tui.cli.opening import open_workbench
+from ddpm_tui.ending import CommandSignals, PreemptedError
 from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
-from ddpm_tui.headless.signals import PreemptedError, preemptible
 from engine.allocator import keep_freed_memory
 from engine.errors import EngineError
 
@@ -25,12 +24,9 @@ def main() -> None:
     os.umask(os.umask(0o077) | 0o002)
     try:
         code: object = None
-        if sys.argv[1:]:
-            with preemptible():
-                code = _verb()
-        else:
+        with CommandSignals():
             # The parser would be a fifth of the wait for the first screen.
-            code = open_workbench()
+            code = _verb() if sys.argv[1:] else _workbench()
     except EngineError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
@@ -45,6 +41,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _workbench() -> int:
+    from ddpm_tui.cli.opening import open_workbench
+
+    return open_workbench()
 
 
 def _verb() -> object:

@@ -48,7 +48,6 @@ def open_workbench(
     if link_budget is not None:
         own = replace(own, link_budget=link_budget)
     from ddpm_tui.app import Workbench
-    from ddpm_tui.exit_codes import PREEMPTED
     from ddpm_tui.headless.outliving import outlive, outlive_unsignalled
     from ddpm_tui.terminal.leaving import watched
     from ddpm_tui.terminal.reading import listen
@@ -66,12 +65,12 @@ def open_workbench(
     def rescue() -> None:
         outlive_unsignalled(app.training, leaving)
 
-    with watched(app.end_screen, rescue) as leaving:
+    with watched(app.end_screen, rescue, lambda: app.training) as leaving:
         try:
             app.run()
         finally:
             leaving.screen_ended()
-            code = PREEMPTED if leaving.preempted else 0
+            code = leaving.exit_code if leaving.called_away else 0
             if app.training is not None and app.training.alive:
                 code = outlive(app.training, leaving)
     return code

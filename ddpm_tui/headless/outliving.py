@@ -6,7 +6,6 @@ import os
 import sys
 from contextlib import suppress
 
-from ddpm_tui.exit_codes import PREEMPTING
 from ddpm_tui.headless.detaching import told
 from ddpm_tui.headless.signals import Signals
 from ddpm_tui.terminal.leaving import Leaving, give_up
@@ -20,18 +19,17 @@ def outlive(training: TrainingThread, leaving: Leaving) -> int:
     """Wait for a training that has no screen any more. From the main thread only.
 
     Where the terminal hung up it goes on to its end, or until a signal or a request stops it;
-    otherwise it is asked to save a checkpoint and stop.
+    otherwise, and after a signal that stops it, it is asked to save a checkpoint and stop.
 
     Returns:
         The exit code.
     """
-    with Signals(training.requests) as signals:
-        if leaving.preempted:
-            signals.stop(PREEMPTING[0])
-        elif leaving.hung_up:
-            _say_so(training)
+    with Signals(training.run, training.requests, received=leaving.received) as signals:
+        if leaving.hung_up:
+            if not leaving.called_away:
+                _say_so(training)
             give_up((0, 1, 2))
-        else:
+        elif not leaving.called_away:
             training.request("stop")
         training.join()
         return _exit_code(training, signals)
@@ -40,7 +38,7 @@ def outlive(training: TrainingThread, leaving: Leaving) -> int:
 def outlive_unsignalled(training: TrainingThread | None, leaving: Leaving) -> None:
     """The same from another thread than the main one, which hangs and takes signals for it."""
     while training is not None and training.alive:
-        if leaving.preempted:
+        if leaving.called_away:
             training.request("stop")
             training.join()
             return

@@ -1,82 +1,81 @@
-"""What signals do to a command that has no screen."""
+"""What signals do to a training that has no screen."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED, PREEMPTING
+from ddpm_tui import ending
+from ddpm_tui.ending import ENDING, Received, end_at_once, hand_back, say
 from ddpm_tui.terminal.leaving import give_up
 
 if TYPE_CHECKING:
+    from engine.runs.folder import Run
     from engine.runs.requests import Requests
-
-_STOPPING = (signal.SIGINT, *PREEMPTING)
-
-
-class PreemptedError(BaseException):
-    """SIGTERM or SIGUSR1 came. Like KeyboardInterrupt no `except Exception` catches it."""
-
-
-@contextmanager
-def preemptible() -> Iterator[None]:
-    """Inside, the first SIGTERM or SIGUSR1 raises `PreemptedError`; a second ends at once."""
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise PreemptedError(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, on_signal) for number in PREEMPTING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Signals:
-    """A training under signals: Ctrl+C, SIGTERM or SIGUSR1 once asks to stop at a good place, twice
-    stops at once; after SIGHUP it goes on without its terminal.
+    """A training under signals. The first SIGINT, SIGTERM or SIGUSR1 asks to save and stop, and
+    nothing else that comes cancels that, but a second of the same kind after the grace; after
+    SIGHUP it goes on without its terminal.
 
-    Attributes:
-        received: the first that asked to stop.
+    Args:
+        requests: those of the run's trainer.
+        received: what came before.
+        quiet: say nothing.
     """
 
-    def __init__(self, requests: Requests) -> None:
-        self.received: int | None = None
-        self._requests = requests
+    def __init__(
+        self,
+        run: Run,
+        requests: Requests,
+        *,
+        received: Received | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self._run, self._requests, self._quiet = run, requests, quiet
+        self._received = Received() if received is None else received
         # When the terminal is gone, nobody can tell any more which of them it was.
         self._terminal = [each for each in (0, 1, 2) if os.isatty(each)]
+        self._before: dict[int, Any] = {}
 
     @property
     def exit_code(self) -> int:
         """Of a training that was stopped."""
-        return PREEMPTED if self.received in PREEMPTING else INTERRUPTED
-
-    def stop(self, number: int) -> None:
-        """What a signal that asks to stop does."""
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-        self._requests.put("stop")
+        return self._received.exit_code
 
     def __enter__(self) -> Signals:
-        self._before = {
-            number: signal.signal(number, lambda number, _frame: self.stop(number))
-            for number in _STOPPING
-        }
+        if self._received.first is not None:
+            self._ask_to_stop()
+        for number in ENDING:
+            self._before[number] = signal.signal(number, self._on_signal)
         # Under nohup it is ignored, and stays so.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        hand_back(self._before)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        known = self._received.first is not None
+        if self._received.add(number):
+            end_at_once(self._received, number, self._run)
+        if not known:
+            self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        name = self._received.name
+        self._received.ask(self._requests)
+        if not self._quiet:
+            say(
+                f"{name}: saving a checkpoint; a second {name} after {ending.GRACE:g} s ends "
+                "at once"
+            )
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        give_up(self._terminal)
+        with suppress(OSError):  # as few descriptors are left; the training needs no terminal
+            give_up(self._terminal)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +35,11 @@ def train(
         The exit code: 0 when it is finished, else one of `ddpm_tui.exit_codes`; then a checkpoint
         is saved.
     """
-    started = time.monotonic()
     print(json.dumps({"event": "run", "name": run.name}) if as_json else run.name, flush=True)
     if not (as_json or quiet):
         print("loading torch and the data", file=sys.stderr, flush=True)
     requests = Requests(run)
-    with Signals(requests) as signals:
+    with Signals(run, requests, quiet=quiet) as signals:
         from engine.events import Finished
         from engine.obeying import obeying
         from engine.train import Trainer
@@ -53,19 +51,19 @@ def train(
                 if not quiet:
                     _report(event, bar, as_json)
                 finished = isinstance(event, Finished)
-    if not finished:
-        if not quiet:
-            print(f"stopped; go on with: ddpm-tui resume {run.name}", file=sys.stderr)
-        return signals.exit_code
-    if not (as_json or quiet):
-        status = run.status()
-        print(
-            f"finished: {status.step:,} steps in {(time.monotonic() - started) / 60:.1f} "
-            f"minutes, loss {figure(status.loss)}, "
-            f"held-out loss {figure(status.eval_loss)}\n"
-            f"next: ddpm-tui sample {run.name}"
-        )
-    return 0
+        if not finished:
+            if not quiet:
+                print(f"stopped; go on with: ddpm-tui resume {run.name}", file=sys.stderr)
+            return signals.exit_code
+        if not (as_json or quiet):
+            status = run.status()
+            print(
+                f"finished: {status.step:,} steps in {status.elapsed / 60:.1f} "
+                f"minutes, loss {figure(status.loss)}, "
+                f"held-out loss {figure(status.eval_loss)}\n"
+                f"next: ddpm-tui sample {run.name}"
+            )
+        return 0
 
 
 def _report(event: Event, bar: Progress, as_json: bool) -> None:

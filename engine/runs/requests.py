@@ -43,10 +43,12 @@ class Requests:
 
     Attributes:
         paused: whether the last that was put or taken of `pause` and `go on` was a pause.
+        stopped_by: who asks to stop, for the status.
     """
 
     def __init__(self, run: Run) -> None:
         self.paused = False
+        self.stopped_by = "the user"
         self._folder = run.path / _FOLDER
         self._own: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._looked_at = -_LOOK_EVERY
