@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ import typer.main
 
 from ddpm_tui.cli.verbs import app
 from engine.runs.folder import Run
+from tests.cli.conftest import run_cli
 from tests.cli.streams import HEAVY, LIGHT, ODD, WHOLE, Commands, Ended, Streams, commands
+from tests.one_quick import one_quick
 
 _SMALL = (
     *("--dataset", "fashion-mnist-10k", "--batch-size", "4", "--num-train-timesteps", "8"),
@@ -93,6 +96,12 @@ def _verbs(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield from _verbs(verb, (*before, name))
 
 
+def _some_quick(kinds: Iterable[str]) -> list[Any]:
+    """Those that are unlike each other are tried in `make test`, the others are slow."""
+    quick = ("latin-1", "all closed", "stdout full", "both broken")
+    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]
+
+
 _VERBS = sorted(_verbs(typer.main.get_command(app)))
 _HELP = [["--help"], *([*verb, "--help"] for verb in _VERBS)]
 
@@ -107,20 +116,8 @@ def test_every_command_is_in_the_table() -> None:
     assert not missing
 
 
-@pytest.fixture(scope="module")
-def light() -> Iterator[Commands]:
-    with commands(LIGHT) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def heavy() -> Iterator[Commands]:
-    with commands(HEAVY) as started:
-        yield started
-
-
-def _folder(parent: Path, name: str, trained: Path) -> Path:
-    folder = parent / name
+def _folder(folder: Path, trained: Path) -> Path:
+    """A folder with runs of its own, which the commands may change."""
     shutil.copytree(trained, folder / "runs")
     return folder
 
@@ -147,29 +144,141 @@ def _wrong(command: list[str], streams: Streams, whole: Ended, ended: Ended) -> 
     return [f"ddpm-tui {' '.join(command)}: {each}: {said.decode('latin-1')}" for each in wrong]
 
 
-def _tried(
-    started: Commands, table: list[list[str]], streams: Streams, parent: Path, trained: Path
-) -> list[str]:
-    """The table once with whole streams, once with these; what is wrong with the latter."""
-    expected, folder = (_folder(parent, name, trained) for name in ("whole", "odd"))
-    wrong = []
-    for command in table:
-        whole = started.run(*command, streams=WHOLE, cwd=expected)
-        ended = started.run(*command, streams=streams, cwd=folder)
-        wrong += _wrong(command, streams, whole, ended)
-    return wrong
+def _all(started: Commands, table: list[list[str]], streams: Streams, folder: Path) -> list[Ended]:
+    return [started.run(*command, streams=streams, cwd=folder) for command in table]
 
 
-@pytest.mark.parametrize("kind", ODD)
-def test_no_stream_ends_a_command(light: Commands, trained: Path, tmp_path: Path, kind: str) -> None:
-    wrong = _tried(light, _WITHOUT_TORCH + _HELP, ODD[kind], tmp_path, trained)
-    assert not wrong, "\n".join(wrong)
+Table = tuple[Commands, list[list[str]], list[Ended]]
+
+
+def _begun(started: Commands, table: list[list[str]], folder: Path) -> Table:
+    return started, table, _all(started, table, WHOLE, folder)
+
+
+@pytest.fixture(scope="module")
+def light(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+    """What needs no torch, and how each of it ends with whole streams."""
+    with commands(LIGHT) as started:
+        yield _begun(started, _WITHOUT_TORCH, _folder(tmp_path_factory.mktemp("light"), trained))
+
+
+@pytest.fixture(scope="module")
+def heavy(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+    """The same of what needs it."""
+    with commands(HEAVY) as started:
+        yield _begun(started, _WITH_TORCH, _folder(tmp_path_factory.mktemp("heavy"), trained))
+
+
+def _all_wrong(tried: Table, streams: Streams, folder: Path) -> str:
+    started, table, whole = tried
+    ended = _all(started, table, streams, folder)
+    wrong = [
+        line
+        for command, first, second in zip(table, whole, ended, strict=True)
+        for line in _wrong(command, streams, first, second)
+    ]
+    return "\n".join(wrong)
+
+
+@pytest.mark.parametrize("kind", _some_quick(ODD))
+def test_no_stream_ends_a_command(light: Table, trained: Path, tmp_path: Path, kind: str) -> None:
+    assert _all_wrong(light, ODD[kind], _folder(tmp_path, trained)) == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ODD)
 def test_no_stream_ends_a_command_that_loads_torch(
-    heavy: Commands, trained: Path, tmp_path: Path, kind: str
+    heavy: Table, trained: Path, tmp_path: Path, kind: str
 ) -> None:
-    wrong = _tried(heavy, _WITH_TORCH, ODD[kind], tmp_path, trained)
-    assert not wrong, "\n".join(wrong)
+    assert _all_wrong(heavy, ODD[kind], _folder(tmp_path, trained)) == ""
+
+
+@pytest.mark.slow
+def test_no_stream_ends_a_help_page(tmp_path: Path) -> None:
+    with commands(LIGHT) as started:
+        tried = _begun(started, _HELP, tmp_path)
+        wrong = [_all_wrong(tried, streams, tmp_path) for streams in ODD.values()]
+    assert "".join(wrong) == ""
+
+
+def _train(*more: str) -> list[str]:
+    return [sys.executable, "-m", "ddpm_tui", "train", *_SMALL, "--name", "new", *more]
+
+
+def _finished(folder: Path, steps: int, why: str) -> None:
+    run = Run(folder / "runs/new")
+    assert (run.status().state, run.status().step) == ("finished", steps)
+    assert (run.checkpoints_path / f"step-{steps:08}").is_dir()
+    log = run.log_path.read_text()
+    assert log.count("cannot write to") == 1, log
+    assert f"({why}); the training goes on" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("more", one_quick([["--json"], []]))
+def test_a_training_outlives_the_tee_that_it_is_piped_to(tmp_path: Path, more: list[str]) -> None:
+    train = [*_train("--steps", "30"), *more]
+    with (
+        subprocess.Popen(
+            train, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as training,
+        subprocess.Popen(
+            ["tee", "log"], cwd=tmp_path, stdin=training.stdout, stdout=subprocess.PIPE
+        ) as tee,
+    ):
+        assert training.stdout is not None and tee.stdout is not None
+        training.stdout.close()
+        tee.stdout.readline()  # the name of the run
+        tee.send_signal(signal.SIGHUP)
+        tee.wait()
+        assert training.wait(240) == 0
+    _finished(tmp_path, 30, "Broken pipe")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [["--json"], [], ["--quiet"]])
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [("> /dev/full 2>&1", "No space left on device"), (">&- 2>&- <&-", "it is closed")],
+)
+def test_a_training_goes_on_without_its_output(
+    tmp_path: Path, where: str, why: str, more: list[str]
+) -> None:
+    command = f"{shlex.join([*_train('--steps', '3'), *more])} {where}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 0
+    _finished(tmp_path, 3, why)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["> /dev/full 2>&1", ">&- 2>&- <&-"])
+def test_a_detached_training_needs_no_output_of_who_starts_it(tmp_path: Path, where: str) -> None:
+    command = f"{shlex.join(_train('--steps', '1000000', '--detach'))} {where}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 0
+    run = Run(tmp_path / "runs/new")
+    assert run.status().state == "running"
+    assert run_cli("stop", "new", cwd=tmp_path).returncode == 0
+    assert run.status().state == "stopped"
+    assert "Traceback" not in run.log_path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("runs > /dev/full", 1, "cannot write to standard output (No space left on device)"),
+        ("runs >&-", 1, "cannot write to standard output (it is closed)"),
+        ("keys | head -n 1", 0, ""),
+        ("--help | true", 0, ""),
+        ("nonsense <&- >&- 2>&-", 2, ""),
+    ],
+)
+def test_a_shell_sees_it_so(tmp_path: Path, line: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f'"$PYTHON" -m ddpm_tui {line}'],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stderr == (f"ddpm-tui: {said}\n" if said else "")
