@@ -88,12 +88,11 @@ def unfailing_streams() -> Iterator[None]:
     _fill_closed()
     _writers.clear()
     if sys.stdin is None and sys.__stdin__ is None:
-        sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+        _install("stdin", open(0, encoding="utf-8", closefd=False))  # noqa: SIM115
     if sys.stdout is sys.__stdout__:
-        sys.stdout = sys.__stdout__ = _wrapped(sys.stdout, 1)
+        _install("stdout", _wrapped(sys.stdout, 1))
     if sys.stderr is sys.__stderr__:
-        # Textual draws on this one.
-        sys.stderr = sys.__stderr__ = _wrapped(sys.stderr, 2)
+        _install("stderr", _wrapped(sys.stderr, 2))
     try:
         yield
     except SystemExit as end:
@@ -128,6 +127,11 @@ def _fill_closed() -> None:
         except OSError:
             # The lowest free number is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+
+
+def _install(name: str, stream: TextIO) -> None:
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)  # Textual draws on this one of standard error
 
 
 def _wrapped(stream: TextIO | None, descriptor: int) -> TextIO:
