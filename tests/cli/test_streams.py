@@ -96,7 +96,7 @@ def _verbs(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield from _verbs(verb, (*before, name))
 
 
-# Those that are unlike each other, where all would take minutes.
+# Those that are unlike each other.
 _FEW = ["latin-1", "all closed", "stdout full", "both broken"]
 _QUICK_FIRST = [
     *_FEW,
@@ -188,7 +188,7 @@ def test_no_stream_ends_a_command(light: Table, trained: Path, tmp_path: Path, k
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", _FEW)
+@pytest.mark.parametrize("kind", ["latin-1", "both full"])
 def test_no_stream_ends_a_command_that_loads_torch(
     heavy: Table, trained: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -199,7 +199,9 @@ def test_no_stream_ends_a_command_that_loads_torch(
 def test_no_stream_ends_a_help_page(tmp_path: Path) -> None:
     with commands(LIGHT) as started:
         tried = _begun(started, _HELP, tmp_path)
-        wrong = [_all_wrong(tried, streams, tmp_path) for streams in map(ODD.__getitem__, _FEW)]
+        wrong = [
+            _all_wrong(tried, streams, tmp_path) for streams in (ODD["ascii"], ODD["both full"])
+        ]
     assert "".join(wrong) == ""
 
 
