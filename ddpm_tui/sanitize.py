@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 from unicodedata import category
 
@@ -55,10 +56,16 @@ def clean_lines(text: str) -> str:
 
 def json_text(value: Any) -> str:
     """A value as JSON in one line, as readable as it can be shown: JSON itself lets most of what a
-    terminal obeys, or cannot show, stand as it is.
+    terminal obeys, or cannot show, stand as it is. What standard output cannot encode is escaped.
     """
     text = json.dumps(value, ensure_ascii=False)
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    if not text.isprintable():
+        text = "".join(map(_escaped, text))
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
 
 
 def _escaped(character: str) -> str:

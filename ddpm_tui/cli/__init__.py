@@ -7,10 +7,12 @@ import sys
 
 from ddpm_tui.ending import CommandSignals, PreemptedError
 from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
+from ddpm_tui.streams import unfailing_streams
 from engine.allocator import keep_freed_memory
 from engine.errors import EngineError
 
 
+@unfailing_streams()
 def main() -> None:
     """The `ddpm-tui` command: errors of the user as one sentence, never as a traceback."""
     # OpenMP's threads spin while they wait for each other, by default almost for ever. As soon as
@@ -36,10 +38,6 @@ def main() -> None:
     except PreemptedError as signal:
         _complain(f"ended by {signal}; nothing half done was kept")
         sys.exit(PREEMPTED)
-    except BrokenPipeError:
-        # `ddpm-tui runs | head`: the reader has gone. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 

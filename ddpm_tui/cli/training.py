@@ -27,6 +27,7 @@ from ddpm_tui.cli.options import (
     print_json,
     resolve_runs_dir,
 )
+from ddpm_tui.streams import keep_exit_code
 from engine.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ class _How:
 
     def begin(self, run: Run) -> int:
         """Train a run in the workbench, in a process of its own, or here; the exit code."""
+        keep_exit_code()  # the result is the run
         if self.tui:
             return open_workbench(
                 run.path.parent,

@@ -11,6 +11,8 @@ from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.headless.signals import Signals
 from ddpm_tui.report import figure
 from ddpm_tui.sanitize import clean
+from ddpm_tui.streams import failure
+from engine.errors import EngineError
 from engine.runs.requests import Requests
 
 if TYPE_CHECKING:
@@ -45,11 +47,12 @@ def train(
         from engine.train import Trainer
 
         trainer = Trainer(run, device=device, data_dir=data_dir)
-        finished = False
+        finished = noted = False
         with progress(run.name, trainer.config.training.steps, quiet=as_json or quiet) as bar:
             for event in obeying(trainer, requests):
                 if not quiet:
                     _report(event, bar, as_json)
+                noted = noted or _note_lost_output(run)
                 finished = isinstance(event, Finished)
         if not finished:
             if not quiet:
@@ -64,6 +67,17 @@ def train(
                 f"next: ddpm-tui sample {run.name}"
             )
         return 0
+
+
+def _note_lost_output(run: Run) -> bool:
+    """Whether train.log says now that output is lost."""
+    if (what := failure()) is None:
+        return False
+    try:
+        run.log(f"{what}; the training goes on")
+    except EngineError:
+        return False  # where the same disk is full, once it has room
+    return True
 
 
 def _report(event: Event, bar: Progress, as_json: bool) -> None:
