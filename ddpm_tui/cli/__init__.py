@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from ddpm_tui.cli.opening import open_workbench
-from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
-from ddpm_tui.headless.signals import PreemptedError, preemptible
-from engine.allocator import keep_freed_memory
-from engine.errors import EngineError
+from ddpm_tui.imports import explained, guard_torch, own_engine
+
+with explained():
+    own_engine()
+    from ddpm_tui.cli.opening import open_workbench
+    from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
+    from ddpm_tui.headless.signals import PreemptedError, preemptible
+    from engine.allocator import keep_freed_memory
+    from engine.errors import EngineError
 
 
 def main() -> None:
@@ -21,16 +25,18 @@ def main() -> None:
     # With more threads than cores, as after sampling, spin a tenth of that instead of a hundredth.
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
     keep_freed_memory()
+    guard_torch()
     # Whatever the shell's: nothing that a run folder holds may be changed by everybody.
     os.umask(os.umask(0o077) | 0o002)
     try:
         code: object = None
         if sys.argv[1:]:
-            with preemptible():
+            with preemptible(), explained():
                 code = _verb()
         else:
             # The parser would be a fifth of the wait for the first screen.
-            code = open_workbench()
+            with explained():
+                code = open_workbench()
     except EngineError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
