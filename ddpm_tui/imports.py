@@ -1,4 +1,4 @@
-"""What is imported, and from where, whatever lies around: our own `engine`, and PyTorch if it loads.
+"""What is imported, and from where, whatever lies around: our own `engine`; PyTorch if it loads.
 
 Only the standard library is imported here, and little of it: a file of the user may hide any of it.
 """
@@ -16,6 +16,7 @@ from types import ModuleType
 _BESIDE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 # Bytes of address space. PyTorch takes up to five to load; more is enough for any build of it.
 _ROOMY = 16 << 30
+_HINT = "`pip install --force-reinstall torch torchvision` mends a broken installation."
 
 
 def forget_working_directory() -> None:
@@ -37,7 +38,7 @@ def own_engine() -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """End with one sentence if a module of the user hides one that is needed, or the folder is gone.
+    """End with one sentence if a module of the user hides one of ours, or the folder is gone.
 
     Raises:
         SystemExit: with the sentence.
@@ -56,16 +57,20 @@ def explained() -> Iterator[None]:
 
 def _hidden_by(error: Exception) -> str:
     """Which file hides a module that is needed, as a sentence; empty if none does."""
-    path: str | None = None
     if isinstance(error, SyntaxError):
-        path = error.filename
-        name = os.path.basename(path or "").removesuffix(".py")  # noqa: PTH119
-    elif isinstance(error, ImportError):
+        path = error.filename or ""
+        return _hidden(os.path.basename(path).removesuffix(".py"), path)  # noqa: PTH119
+    if isinstance(error, ImportError):
         name = error.name or ""
     else:
-        name = error.obj.__name__ if isinstance(error.obj, ModuleType) else ""  # type: ignore[attr-defined]
+        module = getattr(error, "obj", None)
+        name = module.__name__ if isinstance(module, ModuleType) else ""
     name = name.partition(".")[0]
-    path = path or getattr(sys.modules.get(name), "__file__", None)
+    return _hidden(name, getattr(sys.modules.get(name), "__file__", None) or "")
+
+
+def _hidden(name: str, path: str) -> str:
+    """The same, of a module and the file that was found for it."""
     if not name or not path:
         return ""
     found = path.removesuffix(f"{os.sep}__init__.py")
@@ -130,20 +135,17 @@ class _TorchLoader(SourceFileLoader):
                 raise ImportError("it has no Tensor", name="torch", path=self.path)
         except Exception as error:
             reason = _last_line(str(error) or type(error).__name__)
-            _TorchLoader._failed = _hidden_by(error).rstrip(".") or _cannot_load(reason), _hint()
+            hidden = _hidden_by(error) or _hidden("torch", self.path)
+            _TorchLoader._failed = (
+                (hidden.rstrip("."), "")
+                if hidden
+                else (f"PyTorch cannot be loaded: {reason}", _HINT)
+            )
             raise EngineError(*_TorchLoader._failed) from error
 
 
-def _cannot_load(reason: str) -> str:
-    return f"PyTorch cannot be loaded: {reason}"
-
-
 def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it ended without a word"])[-1].rstrip(".")
-
-
-def _hint() -> str:
-    return "`pip install --force-reinstall torch torchvision` mends a broken installation."
+    return (text.strip().splitlines() or ["it ended without a word"])[-1].strip().rstrip(".")
 
 
 def _too_little_memory() -> tuple[str, str] | None:

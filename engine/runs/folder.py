@@ -319,7 +319,7 @@ def create_run(
         if os.path.lexists(runs_dir / name):
             raise _taken(runs_dir, name)
     traced = environment(command or sys.argv)
-    refuse_dead_link(runs_dir)
+    refuse_nowhere(runs_dir)
     io.make_folder(runs_dir, parents=True)
     with publishing.unpublished_folder(runs_dir / (name or "run")) as folder:
         draft = Run(folder)
@@ -420,21 +420,31 @@ def names_in(runs_dir: Path) -> list[str]:
         with os.scandir(runs_dir) as entries:
             return [entry.name for entry in entries if not entry.name.startswith(".")]
     except FileNotFoundError:
-        refuse_dead_link(runs_dir)
+        refuse_nowhere(runs_dir)
         return []
     except OSError as error:
-        refuse_dead_link(runs_dir)
+        refuse_nowhere(runs_dir)
         raise RunError(
             f"Cannot read {runs_dir}: {error.strerror}", "Name another folder with --runs-dir."
         ) from error
 
 
-def refuse_dead_link(runs_dir: Path) -> None:
+def refuse_nowhere(runs_dir: Path) -> None:
     """A link to a disk that is not mounted is no empty folder of runs.
 
     Raises:
-        RunError: the folder, or one above it, is a link that leads nowhere.
+        RunError: the folder, or one above it, is a link that leads nowhere; or it is named from a
+            working directory that was deleted.
     """
+    if not runs_dir.is_absolute():
+        try:
+            os.getcwd()  # noqa: PTH109
+        except OSError:
+            raise RunError(
+                f"There is no {runs_dir}: the working directory has been deleted",
+                "Go to a folder that is there, such as `cd ~`, or name the whole path with "
+                "--runs-dir.",
+            ) from None
     for folder in (runs_dir, *runs_dir.parents):
         if os.path.islink(folder) and not os.path.exists(folder):  # noqa: PTH110, PTH114 - loops
             raise RunError(
