@@ -24,7 +24,6 @@ from engine.images import write_png
 from engine.runs.folder import Run
 from engine.runs.metrics import TIMESTEP_BUCKETS
 from engine.runs.previews import preview_path
-from tests.tui.test_workbench import until
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +178,7 @@ async def test_a_torch_that_does_not_load_is_no_loading_for_ever(
     import sys
 
     class Fails:
-        def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        def find_spec(self, name: str, *_: object) -> None:
             if name == "engine.train":
                 raise EngineError("PyTorch cannot be loaded: no such file")
 
