@@ -85,7 +85,8 @@ class Workbench(Shell):
         self.data_dir = data_dir
         self.device = device
         self.training: TrainingThread | None = None
-        self.torch_ready = False
+        self.torch_ready = False  # loaded, or known not to load
+        self.torch_fails = False
         self._loads_behind = False
         self._train_at_start = train
         self.watches = watch is not None
@@ -127,8 +128,11 @@ class Workbench(Shell):
     def _load_torch(self) -> None:
         """Import what training and sampling need, behind the first paint."""
         # Imported for their effect: torch is loaded when the first key needs it.
-        import engine.sampling
-        import engine.train  # noqa: F401
+        try:
+            import engine.sampling
+            import engine.train  # noqa: F401
+        except EngineError:
+            self.torch_fails = True  # what needs it says why
 
         self.post_message(TorchLoaded())
 
@@ -165,7 +169,8 @@ class Workbench(Shell):
         elif self.watches:
             self.activity = "only watching"
         else:
-            self.activity = "" if self.torch_ready else "loading torch …"
+            ready = "PyTorch does not load" if self.torch_fails else ""
+            self.activity = ready if self.torch_ready else "loading torch …"
 
     def trains(self, run: Run | None) -> bool:
         """Whether this process trains the run now."""

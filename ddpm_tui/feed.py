@@ -58,7 +58,8 @@ class Snapshot:
     """What a run folder said at one moment.
 
     Attributes:
-        curves: the metrics.
+        curves: the metrics, as far as they have been read.
+        read: the share of metrics.jsonl that has been; less than 1 while a long one is read.
         previews: the steps that have a sample grid.
         grid: the one that was asked for, or the newest.
         checkpoints: steps of the checkpoints, oldest first.
@@ -72,6 +73,7 @@ class Snapshot:
     status: Status
     config: dict[str, Any]
     curves: Curves = field(default_factory=Curves)
+    read: float = 1.0
     previews: Previews = field(default_factory=Previews)
     grid: Grid | None = None
     checkpoints: tuple[int, ...] = ()
@@ -225,6 +227,7 @@ class RunFeed:
             status=status,
             config=before.config,
             curves=self._metrics.curves,
+            read=self._metrics.read / self._metrics.size if self.behind else 1.0,
             previews=previews,
             grid=self._grid(previews),
             checkpoints=checkpoints,

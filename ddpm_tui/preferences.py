@@ -22,7 +22,7 @@ from typing import Any
 from ddpm_tui.keys import KEYS, KeyTable
 from ddpm_tui.terminal.budget import problem_of
 from engine.errors import ConfigError
-from engine.runs.outside import read_bytes
+from engine.runs.outside import decoded, read_bytes
 
 _MAX_BYTES = 1 << 20
 _KNOWN = ("keys", "theme", "link_budget")
@@ -65,10 +65,10 @@ def load(path: Path | None = None) -> Preferences:
     """
     path = path or config_path()
     try:
-        text = read_bytes(path, _MAX_BYTES).decode()
+        text = decoded(read_bytes(path, _MAX_BYTES))
     except FileNotFoundError:
         return Preferences(path)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read ({error})", "Mend or remove it.") from None
     try:
         values = tomllib.loads(text)
@@ -101,14 +101,14 @@ def remember_theme(path: Path, theme: str) -> None:
     import tomlkit
 
     try:
-        text = read_bytes(path, _MAX_BYTES).decode() if path.exists() else ""
+        text = decoded(read_bytes(path, _MAX_BYTES)) if path.exists() else ""
         document = tomlkit.parse(text)
         document["theme"] = theme
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f".{path.name}.new")
         fresh.write_text(tomlkit.dumps(document), encoding="utf-8")
         fresh.replace(path)
-    except (OSError, UnicodeError, tomlkit.exceptions.TOMLKitError, RecursionError) as error:
+    except (OSError, ValueError, tomlkit.exceptions.TOMLKitError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be written ({error})", "Mend or remove it.") from None
 
 

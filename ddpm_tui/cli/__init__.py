@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
-from ddpm_tui.ending import CommandSignals, PreemptedError
-from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
-from ddpm_tui.streams import unfailing_streams
-from engine.allocator import keep_freed_memory
-from engine.errors import EngineError
+from ddpm_tui.imports import explained, guard_torch, own_engine
+
+with explained():
+    own_engine()
+    from ddpm_tui.ending import CommandSignals, PreemptedError
+    from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
+    from ddpm_tui.streams import unfailing_streams
+    from engine.allocator import keep_freed_memory
+    from engine.errors import EngineError
 
 
 @unfailing_streams()
@@ -22,11 +27,13 @@ def main() -> None:
     # With more threads than cores, as after sampling, spin a tenth of that instead of a hundredth.
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
     keep_freed_memory()
+    guard_torch()
+    _let_the_window_have_its_size()
     # Whatever the shell's: nothing that a run folder holds may be changed by everybody.
     os.umask(os.umask(0o077) | 0o002)
     try:
         code: object = None
-        with CommandSignals():
+        with CommandSignals(), explained():
             # The parser would be a fifth of the wait for the first screen.
             code = _verb() if sys.argv[1:] else _workbench()
     except EngineError as error:
@@ -39,6 +46,16 @@ def main() -> None:
         _complain(f"ended by {signal}; nothing half done was kept")
         sys.exit(PREEMPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _let_the_window_have_its_size() -> None:
+    """Where there is a terminal, COLUMNS and LINES are left out: Python, Rich and Textual would
+    prefer them, and exported they stay what they were when the window was another size."""
+    with suppress(OSError):
+        columns, lines = os.get_terminal_size(1)
+        for name, known in (("COLUMNS", columns), ("LINES", lines)):
+            if known:
+                os.environ.pop(name, None)
 
 
 def _workbench() -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotext
 
+from ddpm_tui.headless.progress import progress
 from ddpm_tui.ticks import format_tick, format_ticks, linear_ticks, log_ticks
 from engine.runs.curves import CurveReader, Floats
 
 NOTHING = "No loss has been logged yet."
 _RAW, _SMOOTHED = 244, 39  # of the 256 colours: grey, blue
 _MARGIN = 0.03
+_QUICK = 0.5  # seconds that nobody minds to wait without a word
 _LIMITS = -250, 250  # so that powers of ten stay numbers
 
 
@@ -28,7 +29,12 @@ def loss_plot(metrics: Path, width: int, height: int, *, color: bool) -> str:
         color: with escape sequences; without them the curves differ by their glyphs.
     """
     reader = CurveReader(metrics)
-    reader.poll(seconds=math.inf)
+    reader.poll(_QUICK)
+    if reader.behind:
+        with progress(f"reading {metrics.name}", _kib(reader.size)) as bar:
+            while reader.behind:
+                bar.update(_kib(reader.read), "KiB", _kib(reader.size))
+                reader.poll(_QUICK)
     curve = reader.curves.window("loss", points=2 * width)
     if not (curve.high > 0).any():
         return NOTHING
@@ -47,6 +53,10 @@ def loss_plot(metrics: Path, width: int, height: int, *, color: bool) -> str:
         figure.draw(figure.signal(x, y, marker=marker).lines())
     drawn = figure.build().string(colorless=not color).rstrip("\n")
     return f"loss by step: ▄▄ each, ── smoothed\n{drawn}"
+
+
+def _kib(size: int) -> int:
+    return size >> 10
 
 
 def _logarithm(x: Floats, y: Floats) -> tuple[list[float], list[float]]:

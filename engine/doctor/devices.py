@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from engine.doctor.finding import Finding
-from engine.errors import DeviceError, last_line
+from engine.errors import DeviceError, EngineError, last_line
 from engine.telemetry import GpuReading, HostReading, TelemetrySampler
 
 GROUP = "devices"
@@ -28,6 +28,10 @@ def devices(wanted: str = "auto") -> Iterator[Finding]:
         driver = _driver_version()
     try:
         import torch
+    except EngineError as error:
+        yield Finding(GROUP, "torch", "wrong", error.message, error.hint)
+        yield _memory(reading.host)
+        return
     except Exception as error:
         yield Finding(
             GROUP,

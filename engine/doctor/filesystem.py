@@ -16,7 +16,9 @@ from pathlib import Path
 
 from engine.doctor.finding import Finding, State
 from engine.doctor.mounts import Mount, mount_of
+from engine.errors import RunError
 from engine.runs import io
+from engine.runs.folder import refuse_nowhere
 from engine.runs.heartbeat import time_there
 from engine.runs.lock import has_locks
 
@@ -35,6 +37,11 @@ def filesystem(runs_dir: Path) -> Iterator[Finding]:
 
     Nothing is left there, and the folder itself is not made.
     """
+    try:
+        refuse_nowhere(runs_dir)
+    except RunError as error:
+        yield Finding(GROUP, "path", "wrong", error.message, error.hint)
+        return
     target = Path(os.path.abspath(runs_dir))  # noqa: PTH100 - also where it does not exist
     there = next((path for path in (target, *target.parents) if os.path.lexists(path)), target)
     if not there.is_dir():

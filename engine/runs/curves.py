@@ -13,13 +13,14 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.runs.metrics import TIMESTEP_BUCKETS, number, parse_row
+from engine.runs.metrics import TIMESTEP_BUCKETS, number, parse_rows
 from engine.runs.outside import open_file
 
 Floats = npt.NDArray[np.float64]
@@ -292,13 +293,15 @@ class CurveReader:
     Attributes:
         curves: what has been read so far.
         behind: whether there was more to read when the time of the last poll was up.
+        size: bytes of the file at the last poll.
+        read: how many of them have been read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.curves = Curves()
         self.behind = False
-        self._offset = 0
+        self.size = self.read = 0
         self._file: tuple[int, int] = (0, 0)
 
     def poll(self, seconds: float = 0.1) -> bool:
@@ -317,12 +320,13 @@ class CurveReader:
         try:
             with open_file(self.path) as file:
                 stat = os.fstat(file.fileno())
-                if (stat.st_dev, stat.st_ino) != self._file or stat.st_size < self._offset:
-                    self._file, self._offset = (stat.st_dev, stat.st_ino), 0
+                if (stat.st_dev, stat.st_ino) != self._file or stat.st_size < self.read:
+                    self._file, self.read = (stat.st_dev, stat.st_ino), 0
                     if self.curves.rows:
                         self.curves = Curves()
-                file.seek(self._offset)
-                while self._offset < stat.st_size:
+                self.size = stat.st_size
+                file.seek(self.read)
+                while self.read < self.size:
                     if self.behind and time.perf_counter() >= until:
                         break
                     chunk = file.read(_SLICE)
@@ -333,40 +337,45 @@ class CurveReader:
                             break
                         end = len(chunk)  # no row is as long as this
                     self._add(chunk[:end])
-                    self._offset += end
-                    file.seek(self._offset)
-                    self.behind = self._offset < stat.st_size
+                    self.read += end
+                    file.seek(self.read)
+                    self.behind = self.read < self.size
         except OSError:
             return False
         return self.curves is not before
 
     def _add(self, lines: bytes) -> None:
-        steps: list[float] = []
-        values: list[list[float]] = []
-        by_t: list[list[float]] = []
         newest = self.curves.last.get("step", -math.inf)
-        for line in lines.splitlines(keepends=True):
-            row = parse_row(line)
-            if row is None or not newest < (step := number(row["step"])):
-                continue
-            newest = step
-            steps.append(step)
-            values.append([_value(row.get(column)) for column in COLUMNS])
-            by_t.append(_timesteps(row.get("loss_by_t")))
-        if steps:
-            self.curves = self.curves.with_rows(np.array(steps), np.array(values), np.array(by_t))
+        rows: list[dict[str, Any]] = []
+        for row in parse_rows(lines.splitlines(keepends=True)):
+            if row is not None and newest < row["step"]:
+                newest = row["step"]
+                rows.append(row)
+        if rows:
+            steps = np.array([float(row["step"]) for row in rows])
+            values = _numbers([[row.get(column) for column in COLUMNS] for row in rows])
+            by_t = _numbers([_timesteps(row.get("loss_by_t")) for row in rows])
+            self.curves = self.curves.with_rows(steps, values, by_t)
 
 
-_UNKNOWN = [math.nan] * TIMESTEP_BUCKETS
+_UNKNOWN = [None] * TIMESTEP_BUCKETS
 
 
-def _timesteps(values: object) -> list[float]:
-    if not isinstance(values, list) or len(values) != TIMESTEP_BUCKETS:
-        return _UNKNOWN
-    return [_value(value) for value in values]
+def _timesteps(values: object) -> list[Any]:
+    return values if isinstance(values, list) and len(values) == len(_UNKNOWN) else _UNKNOWN
 
 
-def _value(value: object) -> float:
-    """A number that a million like it can be added to; NaN for anything else."""
-    found = number(value)
-    return found if abs(found) <= _LARGEST else math.nan
+def _numbers(values: list[list[Any]]) -> Floats:
+    """Numbers that a million like them can be added to; NaN for anything else."""
+    try:
+        if not _PLAIN.issuperset(map(type, chain.from_iterable(values))):
+            raise ValueError
+        found = np.array(values, dtype=np.float64)  # NaN for None
+    except (ValueError, OverflowError):
+        found = np.array([[number(value) for value in row] for row in values])
+    found[~(np.abs(found) <= _LARGEST)] = np.nan
+    return found
+
+
+# What the rows of a training have.
+_PLAIN = {float, int, type(None)}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ConfigError, NoRoomError, RunError
 from engine.runs import io, publishing
 from engine.runs.lock import Ownership, is_owned, owning
-from engine.runs.outside import is_a, is_number, read_bytes, refuse_links
+from engine.runs.outside import decoded, is_a, is_number, read_bytes, refuse_links
 
 if TYPE_CHECKING:
     from engine.config import RunConfig
@@ -193,26 +193,28 @@ class Run:
             RunError: missing or unreadable.
             ConfigError: not a valid config.
         """
-        from engine.config import from_toml
+        from engine.config import validate
 
-        return from_toml(self._config_text(), f"{self.name}/config.toml")
+        return validate(self.config_values(), f"{self.name}/config.toml")
 
     def config_values(self) -> dict[str, Any]:
-        """config.toml as plain values, not validated; cheap, for listings and exports."""
+        """config.toml as plain values, not validated; cheap, for listings and exports.
+
+        Raises:
+            RunError: missing or unreadable.
+        """
         from engine.runs import sections
 
-        try:
-            return sections.loads(self._config_text())
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
-
-    def _config_text(self) -> str:
         with io.explained("read", self.config_path):
             data = read_bytes(self.config_path, _MAX_CONFIG)
         try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            raise RunError(f"{self.config_path} is not text: {error}") from None
+            text = decoded(data)
+        except ValueError as error:
+            raise RunError(f"{self.config_path} is not UTF-8 text: {error}") from None
+        try:
+            return sections.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.config_path} is not valid TOML: {error}") from None
 
     def status(self) -> Status:
         """status.json; a run whose trainer is gone without a word is `stopped`, with the reason.
@@ -317,6 +319,7 @@ def create_run(
         if os.path.lexists(runs_dir / name):
             raise _taken(runs_dir, name)
     traced = environment(command or sys.argv)
+    refuse_nowhere(runs_dir)
     io.make_folder(runs_dir, parents=True)
     with publishing.unpublished_folder(runs_dir / (name or "run")) as folder:
         draft = Run(folder)
@@ -395,20 +398,57 @@ def open_run(runs_dir: Path, name: str) -> Run:
 
 def list_runs(runs_dir: Path) -> list[Run]:
     """The runs in a folder, newest first. A folder that does not exist holds none."""
-    try:
-        # One stat a run and no more: ten thousand runs have to list in a second.
-        paths = [path for path in runs_dir.iterdir() if not path.name.startswith(".")]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunError(
-            f"Cannot read {runs_dir}: {error.strerror}", "Name another folder with --runs-dir."
-        ) from error
     found = []
-    for path in paths:
+    # One stat a run and no more: ten thousand runs have to list in a second.
+    for name in names_in(runs_dir):
+        path = runs_dir / name
         try:
             created = (path / "run.json").stat().st_mtime_ns
         except OSError:
             continue
         found.append((created, Run(path)))
     return [run for _, run in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def names_in(runs_dir: Path) -> list[str]:
+    """What lies in a folder of runs, hidden things left out; a missing folder holds nothing.
+
+    Raises:
+        RunError: it cannot be read, or is a link that leads nowhere.
+    """
+    try:
+        with os.scandir(runs_dir) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        refuse_nowhere(runs_dir)
+        return []
+    except OSError as error:
+        refuse_nowhere(runs_dir)
+        raise RunError(
+            f"Cannot read {runs_dir}: {error.strerror}", "Name another folder with --runs-dir."
+        ) from error
+
+
+def refuse_nowhere(runs_dir: Path) -> None:
+    """A link to a disk that is not mounted is no empty folder of runs.
+
+    Raises:
+        RunError: the folder, or one above it, is a link that leads nowhere; or it is named from a
+            working directory that was deleted.
+    """
+    if not runs_dir.is_absolute():
+        try:
+            os.getcwd()  # noqa: PTH109
+        except OSError:
+            raise RunError(
+                f"There is no {runs_dir}: the working directory has been deleted",
+                "Go to a folder that is there, such as `cd ~`, or name the whole path with "
+                "--runs-dir.",
+            ) from None
+    for folder in (runs_dir, *runs_dir.parents):
+        if os.path.islink(folder) and not os.path.exists(folder):  # noqa: PTH110, PTH114 - loops
+            raise RunError(
+                f"{folder} is a link that leads nowhere: it names {os.readlink(folder)}",  # noqa: PTH115
+                "Mount the disk that it is on, mend the link, or name another folder with "
+                "--runs-dir.",
+            )

@@ -20,7 +20,7 @@ from typing import Any
 
 from engine.errors import RunError
 from engine.runs import io
-from engine.runs.folder import Run
+from engine.runs.folder import Run, names_in
 from engine.runs.outside import read_bytes
 from engine.runs.summary import summary, wrong_value
 
@@ -132,7 +132,7 @@ class RunIndex:
 def _newest_first(runs_dir: Path) -> list[tuple[str, list[int]]]:
     """Every run, with the stamp of its first file."""
     found = []
-    for name in _names(runs_dir):
+    for name in names_in(runs_dir):
         try:
             first = os.stat(f"{runs_dir}/{name}/{_FIRST}")  # noqa: PTH116 - twice as fast
         except OSError:
@@ -140,18 +140,6 @@ def _newest_first(runs_dir: Path) -> list[tuple[str, list[int]]]:
         found.append((first.st_mtime_ns, name, _stamp_of(first)))
     found.sort(key=lambda item: item[0], reverse=True)
     return [(name, first) for _, name, first in found]
-
-
-def _names(runs_dir: Path) -> list[str]:
-    try:
-        with os.scandir(runs_dir) as entries:
-            return [entry.name for entry in entries if not entry.name.startswith(".")]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunError(
-            f"Cannot read {runs_dir}: {error.strerror}", "Name another folder with --runs-dir."
-        ) from error
 
 
 def _stamp(path: str) -> list[int] | None:

@@ -130,7 +130,8 @@ def _make_folder(path: Path, *, parents: bool) -> None:
         disk.make_folder(path)
     except FileExistsError:
         if not path.is_dir():
-            raise
+            reason = "a file is in its place"
+            raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from None
     except FileNotFoundError:
         if not parents or path.parent == path or path.parent.is_dir():
             raise

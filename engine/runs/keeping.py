@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.errors import ConfigError, RunError
 from engine.runs import io, publishing
-from engine.runs.folder import Run, check_name
+from engine.runs.folder import Run, check_name, names_in
 from engine.runs.litter import find_litter
 from engine.runs.outside import refuse_links
 
@@ -229,6 +229,7 @@ def list_trash(runs_dir: Path) -> list[Trashed]:
         RunError: the trash cannot be read.
     """
     found = []
+    names_in(runs_dir)  # a folder that cannot be read is no empty trash
     trash = _trash_of(runs_dir)
     with io.explained("read", trash):
         try:

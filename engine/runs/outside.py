@@ -59,6 +59,22 @@ def read_bytes(path: Path, limit: int = MAX_TEXT) -> bytes:
     return data
 
 
+def decoded(data: bytes) -> str:
+    """The text of a file that a person may have edited: UTF-8, without a byte-order mark.
+
+    Raises:
+        ValueError: it is in another encoding, or no text.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        wrong, at = error.object[error.start], error.start
+        raise ValueError(f"byte {at:,} is 0x{wrong:02x}; save it as UTF-8") from None
+    if "\0" in text:  # as in UTF-16
+        raise ValueError("it has null bytes; save it as UTF-8")
+    return text
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value of JSON is a number that a float can hold."""
     return is_a(value, (int, float))

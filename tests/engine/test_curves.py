@@ -189,3 +189,41 @@ def test_lines_that_are_no_new_rows_are_passed_over(path: Path, bad: str) -> Non
         file.write(bad + "\n")
     append(path, {5: 2.0})
     assert read(path).window("loss").high.tolist() == [1, 2]
+
+
+def test_a_million_rows_are_parsed_many_at_a_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call of the parser a row was most of the minute that a long run took."""
+    row = '{"step":%d,"loss":0.5,"lr":1e-4,"skipped":0,"elapsed":1.5,"loss_by_t":[' + (
+        ",".join(["0.25", "null"] * (TIMESTEP_BUCKETS // 2)) + "]}\n"
+    )
+    rows = 100_000
+    path.write_text("".join(row % step for step in range(rows)))
+    loads, calls = json.loads, []
+    monkeypatch.setattr(json, "loads", lambda text: calls.append(len(text)) or loads(text))
+    reader = CurveReader(path)
+    shares = []
+    while reader.poll(0):
+        shares.append(reader.read / reader.size)
+    assert reader.curves.rows == rows
+    assert len(calls) < rows / 100
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1
+    assert reader.curves.loss_by_t(columns=1)[:2, 0].tolist() == pytest.approx(
+        [0.25, math.nan], nan_ok=True
+    )
+
+
+@pytest.mark.parametrize(
+    "odd", ['"0.5"', "true", "1" + "0" * 400, "1e999", "[1]", '{"a":1}', "1e33"]
+)
+def test_a_value_that_is_no_number_is_a_gap_and_spoils_no_other(path: Path, odd: str) -> None:
+    by_t = ",".join([odd, *["0.5"] * (TIMESTEP_BUCKETS - 1)])
+    path.write_text(
+        f'{{"step":1,"loss":{odd},"lr":0.5,"loss_by_t":[{by_t}]}}\n{{"step":2,"loss":0.25}}\n'
+    )
+    curves = read(path)
+    assert curves.window("loss").high.tolist() == pytest.approx([math.nan, 0.25], nan_ok=True)
+    assert curves.window("lr").high[0] == 0.5
+    assert np.isfinite(curves.loss_by_t(columns=2)[:, 0]).sum() == TIMESTEP_BUCKETS - 1

@@ -19,6 +19,7 @@ from ddpm_tui.views.train.log import LogPane
 from ddpm_tui.views.train.pictures import GridHistory
 from ddpm_tui.widgets.heat import HeatStrip
 from ddpm_tui.widgets.pixels import PixelGrid
+from engine.errors import EngineError
 from engine.images import write_png
 from engine.runs.folder import Run
 from engine.runs.metrics import TIMESTEP_BUCKETS
@@ -155,6 +156,37 @@ async def test_the_cursor_tells_values_and_gaps(run: Run) -> None:
         assert "step 200: not finite" in str(chart.border_title)
         await pilot.press("escape")
         assert chart.cursor is None
+
+
+async def test_a_chart_of_a_part_of_the_metrics_says_so(run: Run) -> None:
+    app = Workbench(run.path.parent)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(app, run, pilot)
+        chart = app.screen.query_one(CurveChart)
+        assert "read" not in str(chart.border_title)
+        snapshot = chart._snapshot
+        assert snapshot is not None
+        chart.show_run(replace(snapshot, read=0.21))
+        assert str(chart.border_title).startswith("21% read · loss")
+        chart.show_run(snapshot)
+        assert "read" not in str(chart.border_title)
+
+
+async def test_a_torch_that_does_not_load_is_no_loading_for_ever(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    class Fails:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "engine.train":
+                raise EngineError("PyTorch cannot be loaded: no such file")
+
+    monkeypatch.delitem(sys.modules, "engine.train", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Fails(), *sys.meta_path])
+    app = Workbench(run.path.parent)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: app.activity == "PyTorch does not load", pilot)
 
 
 async def test_the_zoom_halves_what_is_shown_from_the_newest_on(run: Run) -> None:

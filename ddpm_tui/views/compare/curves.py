@@ -215,4 +215,8 @@ class RunCurves(LineChart):
                 parts += told.cells
         elif self._sides is not None and losses_apart(dict(self._sides.comparison.config)):
             parts.append("not comparable")
+        snapshots = self._sides.snapshots if self._sides else ()
+        read = min((each.read for each in snapshots if each), default=1.0)
+        if read < 1:
+            parts.insert(0, f"{read:.0%} read")
         entitle(self, " · ".join(parts))

@@ -191,6 +191,8 @@ class CurveChart(LineChart):
             parts.append(f"last {last - first:,.0f} steps")
         if self.log_y and not values:
             parts.append("log")
+        if self._snapshot and self._snapshot.read < 1:
+            parts.insert(0, f"{self._snapshot.read:.0%} read")
         entitle(self, " · ".join(parts))
 
     def _values(self) -> str:
