@@ -213,7 +213,7 @@ class TelemetrySampler:
             return (), "GPU readings have ended"
         known = self._torch()
         if known is not None and known.backend == "mps":
-            return _nameless(known, "mps does not report it"), ""
+            return _nameless(known, "mps has no counter"), ""
         if known is None and not (self._build.cuda or self._build.hip) and sys.platform == "darwin":
             return (), "torch says whether it uses Apple's GPU (mps) when it is loaded"
         if self._build.lacks_gpus:
@@ -379,7 +379,7 @@ class TelemetrySampler:
             temperature=temperature,
             power=None if power is None else power / 1000,  # NVML counts milliwatts
             power_limit=None if limit is None else limit / 1000,
-            not_known="NVML does not report it for MIG" if device.is_slice else "",
+            not_known="it is a MIG slice" if device.is_slice else "",
         )
 
     def _ask(

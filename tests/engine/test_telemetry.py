@@ -242,7 +242,7 @@ PART_READING = GpuReading(
     temperature=34,
     power=55.5,
     power_limit=400.0,
-    not_known="NVML does not report it for MIG",
+    not_known="it is a MIG slice",
 )
 OTHER_READING = replace(PART_READING, memory_used=1 * GIB)
 
@@ -330,7 +330,7 @@ def test_apple_s_gpu_is_named_and_nothing_is_invented() -> None:
     used = TorchGpus("mps", (TorchGpu("mps, Apple's GPU"),))
     with TelemetrySampler(lambda: used, build=TorchBuild("2.12.0")) as sampler:
         [gpu] = sampler.read().gpus
-    assert gpu == GpuReading(0, "mps, Apple's GPU", not_known="mps does not report it")
+    assert gpu == GpuReading(0, "mps, Apple's GPU", not_known="mps has no counter")
 
 
 # --- AMD's boards, through sysfs ---------------------------------------------------------------
