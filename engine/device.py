@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import torch
@@ -161,7 +161,7 @@ def trains_in(dtype: torch.dtype, device: torch.device) -> bool:
 
     def gradient(precise: bool) -> torch.Tensor:
         leaf = kernel.clone().requires_grad_()
-        with torch.autocast(device.type, dtype=dtype, enabled=not precise):
+        with nullcontext() if precise else autocast(device, dtype):
             y = F.conv2d(x, leaf, padding=1)
             y = y.reshape(8, 64) @ y.reshape(8, 64).T
         return torch.autograd.grad(y.float().mean(), leaf)[0]
