@@ -23,6 +23,7 @@ from ddpm_tui.views.modes import MODES
 from ddpm_tui.worker import TrainingEnded, TrainingFrame, TrainingNews, TrainingThread
 from engine.errors import EngineError
 from engine.events import Waiting
+from engine.gpus import TorchGpus
 from engine.runs.folder import Run, create_run, open_run
 from engine.runs.requests import ask
 from engine.telemetry import Telemetry, TelemetrySampler
@@ -92,6 +93,7 @@ class Workbench(Shell):
         self.watches = watch is not None
         self.current_run: Run | None = open_run(runs_dir, watch) if watch else None
         self._reads_devices = reads_devices
+        self._torch_gpus: TorchGpus | None = None
 
     def on_mount(self) -> None:
         self.choose_theme()
@@ -131,9 +133,11 @@ class Workbench(Shell):
         try:
             import engine.sampling
             import engine.train  # noqa: F401
+            from engine.device import torch_gpus
+
+            self._torch_gpus = torch_gpus()
         except EngineError:
             self.torch_fails = True  # what needs it says why
-
         self.post_message(TorchLoaded())
 
     def on_torch_loaded(self) -> None:
@@ -143,7 +147,7 @@ class Workbench(Shell):
     @work(thread=True, group="telemetry", exit_on_error=False)
     def _read_telemetry(self) -> None:
         worker, pause = get_current_worker(), threading.Event()
-        with TelemetrySampler() as sampler:
+        with TelemetrySampler(lambda: self._torch_gpus) as sampler:
             # A worker that begins while the app ends is cancelled by nobody, and would keep it.
             while self.is_running and not worker.is_cancelled:
                 self.post_message(TelemetryRead(sampler.read()))

@@ -29,6 +29,7 @@ from ddpm_tui.terminal.linked import Linked
 from ddpm_tui.terminal.multiplexer import multiplexed
 from ddpm_tui.themes import DARK, OWN
 from ddpm_tui.views.base import View
+from ddpm_tui.views.copied import SentToClipboard
 from ddpm_tui.views.going_on import GoingOn, Palette
 from ddpm_tui.views.help import HelpScreen
 from engine.errors import EngineError
@@ -165,6 +166,11 @@ class Shell(GoingOn, Linked):
         """Show an error of the user where they are."""
         text = clean(str(error))
         self.notify(text, title="Not done", severity="error", timeout=12, markup=False)
+
+    def copy_command(self, command: str) -> None:
+        """Send a command to the terminal's clipboard, and show it: nobody knows if it arrives."""
+        self.copy_to_clipboard(command)
+        self.push_screen(SentToClipboard(command))
 
     # --- Actions -------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import RunConfig, validate
-from engine.device import describe_device
+from engine.device import describe_device, wait_for
 from engine.events import Started, Stepped
 from engine.runs.folder import create_run
 from engine.train import Trainer
@@ -96,7 +96,7 @@ def estimate(
                     began = time.perf_counter()
                 if not isinstance(event, Stepped):
                     continue
-                _wait_for(trainer.device)
+                wait_for(trainer.device)
                 steps += 1
                 if steps > _WARM_UP_STEPS:
                     seconds += time.perf_counter() - began
@@ -185,8 +185,3 @@ def _without_files(config: RunConfig) -> RunConfig:
 def _bytes_of(module: nn.Module) -> int:
     tensors = (*module.parameters(), *module.buffers())
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

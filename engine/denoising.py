@@ -154,7 +154,7 @@ def denoising_errors(
 
 
 def _mean(errors: Tensor) -> float:
-    return float(errors.double().mean())
+    return float(errors.cpu().double().mean())
 
 
 def probe_timesteps(num_train_timesteps: int, num: int = 24) -> list[int]:

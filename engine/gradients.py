@@ -124,6 +124,8 @@ class Gradients:
         self.pieces = min(2 * self.pieces, batch_size)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
         self.network = self._compiled()
         self._say(
             f"out of memory: from now on a batch of {batch_size} goes through the network in "

@@ -24,6 +24,7 @@ from engine.device import (
     memory_format,
     resolve_device,
     resolve_precision,
+    wait_for,
 )
 from engine.models import build_model
 
@@ -134,6 +135,5 @@ def _children(at: int, places: list[Place]) -> list[Place]:
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait_for(device)
     return time.perf_counter()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from engine.config import DiffusionConfig
+from engine.device import widest_float
 
 
 def linear_betas(num_train_timesteps: int, beta_start: float, beta_end: float) -> Tensor:
@@ -132,7 +133,9 @@ class NoiseSchedule:
         return self.alphas_cumprod[t] if t >= 0 else self.alphas_cumprod.new_ones(())
 
     def to(self, device: torch.device | str) -> NoiseSchedule:
-        return NoiseSchedule(self.betas.to(device), self.alphas_cumprod.to(device))
+        """The schedule on a device; in float32 where the device has no float64."""
+        dtype = widest_float(device)
+        return NoiseSchedule(self.betas.to(device, dtype), self.alphas_cumprod.to(device, dtype))
 
 
 def inference_timesteps(

@@ -1,22 +1,35 @@
-"""How busy the machine is: its GPUs through NVML, its processor and memory through psutil.
+"""How busy the machine is: GPUs through NVML or sysfs, processor and memory through psutil.
 
 A `TelemetrySampler` belongs to one worker thread that calls `read()` about once a second and hands
-the result, an immutable snapshot, to whoever draws it. Nothing here starts a process or imports
-torch; one read costs some hundred microseconds per GPU.
+the result, an immutable snapshot, to whoever draws it. It shows the GPUs that torch uses: as far as
+its build and the environment say, and exactly once torch is loaded (see `TelemetrySampler`).
+Nothing here starts a process or imports torch; one read costs some hundred microseconds per GPU.
 """
 
 from __future__ import annotations
 
 import os
-import re
+import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import takewhile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
+
+from engine.amd import DRM, AmdBoard, amd_boards, read_amd
+from engine.gpus import (
+    Board,
+    Slice,
+    TorchBuild,
+    TorchGpus,
+    leading_integer,
+    torch_build,
+    visible_amd,
+    visible_devices,
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +37,10 @@ class GpuReading:
     """One visible GPU at one moment; a quantity that its driver does not report is None.
 
     Attributes:
-        index: the number that NVML and `nvidia-smi` give the board. The position in
-            `Telemetry.gpus`, not this, is the N of `cuda:N` (see `visible_devices` for the limits).
-        name: what the driver calls it, unfiltered.
+        index: the number that NVML and `nvidia-smi` (or the kernel, for AMD's) give the board. The
+            position in `Telemetry.gpus`, not this, is the N of `cuda:N` (see `visible_devices` for
+            the limits before torch is loaded).
+        name: what the driver calls it, unfiltered. A MIG slice begins with "MIG".
         utilization: share of the last sampling period in which a kernel ran, 0–100 %.
         memory_used: bytes in use by all processes. None, like `memory_total`, on chips whose
             GPU shares the memory of the host.
@@ -35,6 +49,8 @@ class GpuReading:
         power: W.
         power_limit: W, the limit that the driver enforces now.
         note: why there is no figure at all ("GPU is lost"); empty when it answers.
+        not_known: why the utilization of a GPU that works is not known; empty when it is, or when
+            the driver gives no reason.
     """
 
     index: int
@@ -46,6 +62,7 @@ class GpuReading:
     power: float | None = None
     power_limit: float | None = None
     note: str = ""
+    not_known: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class Telemetry:
     """One snapshot of the machine.
 
     Attributes:
-        gpus: the GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order.
+        gpus: the GPUs that torch uses, in its order.
         host: processor and memory.
         gpu_note: why `gpus` is empty, in plain words; empty when it is not.
     """
@@ -85,6 +102,9 @@ class Telemetry:
     gpu_note: str
 
 
+_T = TypeVar("_T")
+_NO_MATCH = "which of the GPUs in {} torch uses is not known"
+
 # nvmlReturn_t values (nvml.h). After these the board gives no figure until somebody mends it …
 _BOARD_LOST = frozenset({15, 16, 28})  # GPU_IS_LOST, RESET_REQUIRED, GPU_NOT_FOUND
 # … and after these no board does.
@@ -92,52 +112,7 @@ _DRIVER_GONE = frozenset({1, 9, 18})  # UNINITIALIZED, DRIVER_NOT_LOADED, LIB_RM
 _LIBRARY_NOT_FOUND = 12
 
 
-def visible_devices(value: str | None, uuids: Sequence[str]) -> tuple[int | str, ...]:
-    """The devices that CUDA shows under a given CUDA_VISIBLE_DEVICES.
-
-    CUDA's rules: the first entry decides whether all are numbers, "GPU-" UUIDs (a unique beginning
-    is enough) or "MIG-" UUIDs; whatever follows an invalid entry is ignored; an entry given twice
-    hides everything.
-
-    Numbers are taken as NVML's, which count in PCI order. CUDA counts so only under
-    CUDA_DEVICE_ORDER=PCI_BUS_ID and otherwise puts the fastest board first, so on a machine with
-    unlike boards a number can mean another board here. UUIDs are exact in either order.
-
-    Args:
-        value: the variable's value; None when it is not set.
-        uuids: the UUID of every GPU, in NVML's order.
-
-    Returns:
-        NVML indices, or MIG UUIDs as they stand, in CUDA's order.
-    """
-    if value is None:
-        return tuple(range(len(uuids)))
-    entries = value.split(",")
-    if entries[0].startswith("MIG-"):
-        named = list(takewhile(lambda entry: entry.startswith("MIG-"), entries))
-        return () if len(set(named)) < len(named) else tuple(named)
-    if entries[0].startswith("GPU-"):
-        indices = list(takewhile(lambda i: i >= 0, (_index_of(e, uuids) for e in entries)))
-    else:
-        indices = list(takewhile(lambda i: i >= 0, map(_leading_integer, entries)))
-    if len(set(indices)) < len(indices):
-        return ()
-    return tuple(takewhile(lambda i: i < len(uuids), indices))
-
-
-def _index_of(prefix: str, uuids: Sequence[str]) -> int:
-    matches = [i for i, uuid in enumerate(uuids) if uuid.startswith(prefix)]
-    return matches[0] if prefix.startswith("GPU-") and len(matches) == 1 else -1
-
-
-def _leading_integer(entry: str) -> int:
-    # CUDA reads with strtol: "1gpu" is 1, and what does not begin with a number is invalid.
-    # More digits than these are no GPU's, nor a number that Python would read.
-    match = re.match(r"\s*([+-]?[0-9]{1,99})", entry)
-    return int(match[1]) if match else -1
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Device:
     index: int
     name: str
@@ -145,18 +120,53 @@ class _Device:
     board: Any  # what answers for temperature and power: always the whole GPU
     note: str = ""
 
+    @property
+    def is_slice(self) -> bool:
+        return self.handle is not self.board
+
+
+@dataclass(frozen=True)
+class _Nvidia:
+    """A board and what it can be taken as."""
+
+    rules: Board
+    pci: str
+    whole: _Device
+    slices: tuple[_Device, ...]
+
+
+def _torch_not_loaded() -> TorchGpus | None:
+    return None
+
 
 class TelemetrySampler:
     """Reads GPUs and host; a context manager, or call `close()`.
 
     NVML is loaded by the first `read()`, once. All methods may be called from any thread.
+
+    Args:
+        torch: what the loaded torch uses, None until it is loaded. As soon as it says so, its
+            GPUs and their order are what is shown. It is called at every read.
+        build: of torch; by default that of the installed one.
+        drm: where the kernel shows AMD's GPUs.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        torch: Callable[[], TorchGpus | None] = _torch_not_loaded,
+        *,
+        build: TorchBuild | None = None,
+        drm: Path = DRM,
+    ) -> None:
         self._lock = threading.Lock()
+        self._torch = torch
+        self._build = torch_build() if build is None else build
+        self._drm = drm
+        self._closed = False
         self._nvml: Any = None
         self._initialized = False
-        self._devices: list[_Device] | None = None
+        self._boards: list[_Nvidia] | None = None  # None: NVML was not tried yet
+        self._amd: list[AmdBoard] | None = None
         self._note = ""
         self._process = psutil.Process()
         self._process.cpu_percent(interval=None)  # the first call only sets the mark
@@ -186,7 +196,7 @@ class TelemetrySampler:
     def close(self) -> None:
         """Let go of NVML. A later `read()` still reports the host."""
         with self._lock:
-            self._devices, self._note = [], "GPU readings have ended"
+            self._closed = True
             if self._initialized:
                 self._initialized = False
                 self._ask(self._nvml.nvmlShutdown, fatal=frozenset())
@@ -199,10 +209,59 @@ class TelemetrySampler:
             return Telemetry(gpus, self._host, note)
 
     def _read_gpus(self) -> tuple[tuple[GpuReading, ...], str]:
-        if self._devices is None:
-            self._devices, self._note = self._open()
+        if self._closed:
+            return (), "GPU readings have ended"
+        known = self._torch()
+        if known is not None and known.backend == "mps":
+            return _nameless(known, "mps has no counter"), ""
+        if known is None and not (self._build.cuda or self._build.hip) and sys.platform == "darwin":
+            return (), "torch says whether it uses Apple's GPU (mps) when it is loaded"
+        if self._build.lacks_gpus:
+            return (), self._build.lacks_gpus
+        gpus, note = self._read_amd(known) if self._build.hip else self._read_nvidia(known)
+        if known is None or bool(gpus) == bool(known.gpus):
+            return gpus, note
+        if known.gpus:
+            return _nameless(known, note), ""
+        return (), known.problem
+
+    # --- AMD -----------------------------------------------------------------------------------
+
+    def _read_amd(self, known: TorchGpus | None) -> tuple[tuple[GpuReading, ...], str]:
+        if self._amd is None:
+            self._amd = amd_boards(self._drm)
+        if not self._amd:
+            return (), "no AMD GPU found"
+        visible = visible_amd(os.environ, [board.uuid for board in self._amd])
+        names = known.gpus if known is not None else ()
+        if known is not None and names:
+            by_pci = {board.pci: i for i, board in enumerate(self._amd)}
+            visible = _as_torch_has_them(known, by_pci, visible)
+            if not visible:
+                return (), _NO_MATCH.format("sysfs")
+        if not visible:
+            return (), "HIP_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES hides every AMD GPU"
         gpus = []
-        for device in self._devices:
+        for position, which in enumerate(visible):
+            board = self._amd[which]
+            reading = GpuReading(which, board.name, **asdict(read_amd(board)))
+            if names:
+                reading = replace(reading, name=names[position].name)
+            if reading.utilization is None:
+                reading = replace(reading, not_known="no gpu_busy_percent in sysfs")
+            gpus.append(reading)
+        return tuple(gpus), ""
+
+    # --- NVIDIA --------------------------------------------------------------------------------
+
+    def _read_nvidia(self, known: TorchGpus | None) -> tuple[tuple[GpuReading, ...], str]:
+        if self._boards is None:
+            self._boards, self._note = self._open()
+        if self._note:
+            return (), self._note
+        devices, note = self._visible(self._boards, known)
+        gpus = []
+        for device in devices:
             reading = GpuReading(device.index, device.name, note=device.note)
             if device.handle is not None:
                 try:
@@ -212,10 +271,33 @@ class TelemetrySampler:
                         return (), f"NVML: {error}"
                     reading = replace(reading, note=str(error))
             gpus.append(reading)
-        return tuple(gpus), self._note
+        return tuple(gpus), note
 
-    def _open(self) -> tuple[list[_Device], str]:
-        """Initialize NVML and look up the visible devices, or say why there are none."""
+    def _visible(self, boards: list[_Nvidia], known: TorchGpus | None) -> tuple[list[_Device], str]:
+        """The devices that torch uses, or why there are none."""
+        value = os.environ.get("CUDA_VISIBLE_DEVICES")
+        visible = visible_devices(value, [board.rules for board in boards])
+        if known is not None and known.gpus:
+            # Of a board in MIG mode torch has a slice: which one the rules say.
+            slices = dict(visible)
+            by_pci = {
+                board.pci: (i, slices.get(i, 0 if board.slices else None))
+                for i, board in enumerate(boards)
+            }
+            visible = _as_torch_has_them(known, by_pci, visible)
+            if not visible:
+                return [], _NO_MATCH.format("NVML")
+        if visible:
+            chosen = [(boards[board], which) for board, which in visible]
+            return [b.whole if which is None else b.slices[which] for b, which in chosen], ""
+        if value is None:
+            return [], "MIG mode is on, and no GPU instance has a compute instance"
+        if value.startswith(("GPU-", "MIG-")) or leading_integer(value) >= 0:
+            return [], f"CUDA_VISIBLE_DEVICES={value} matches none of {len(boards)} GPUs"
+        return [], "CUDA_VISIBLE_DEVICES hides every GPU"
+
+    def _open(self) -> tuple[list[_Nvidia], str]:
+        """Initialize NVML and look up the boards, or say why there are none."""
         try:
             import pynvml
         except ImportError as error:
@@ -229,50 +311,53 @@ class TelemetrySampler:
             if error.value == _LIBRARY_NOT_FOUND:
                 return [], "no NVIDIA driver found"
             return [], f"NVML: {error}"
-        if not boards:
-            return [], "the NVIDIA driver shows no GPU"
+        return boards, "" if boards else "the NVIDIA driver shows no GPU"
 
-        value = os.environ.get("CUDA_VISIBLE_DEVICES")
-        visible = visible_devices(value, [uuid for uuid, _ in boards])
-        devices: list[_Device] = []
-        for which in visible:
-            device = self._open_slice(which) if isinstance(which, str) else boards[which][1]
-            if device is None:
-                break  # as CUDA: what follows an invalid entry is ignored
-            devices.append(device)
-        if devices:
-            return devices, ""
-        if value and (value.startswith(("GPU-", "MIG-")) or _leading_integer(value) >= 0):
-            return [], f"CUDA_VISIBLE_DEVICES={value} matches none of {len(boards)} GPUs"
-        return [], "CUDA_VISIBLE_DEVICES hides every GPU"
-
-    def _open_board(self, index: int) -> tuple[str, _Device]:
+    def _open_board(self, index: int) -> _Nvidia:
         nvml = self._nvml
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = self._ask(nvml.nvmlDeviceGetUUID, handle) or ""
             name = self._ask(nvml.nvmlDeviceGetName, handle) or f"GPU {index}"
+            place = self._ask(nvml.nvmlDeviceGetPciInfo, handle)
+            mode = self._ask(nvml.nvmlDeviceGetMigMode, handle)
+            mig = mode is not None and bool(mode[0])
+            slices = self._open_slices(index, name, handle) if mig else []
         except nvml.NVMLError as error:
             if error.value in _DRIVER_GONE:
                 raise
-            return "", _Device(index, f"GPU {index}", None, None, str(error))
-        return uuid, _Device(index, name, handle, handle)
+            lost = _Device(index, f"GPU {index}", None, None, str(error))
+            return _Nvidia(Board(""), "", lost, ())
+        pci = f"{place.domain:04x}:{place.bus:02x}:{place.device:02x}" if place else ""
+        parts = tuple(part for part, _ in slices)
+        devices = tuple(device for _, device in slices)
+        return _Nvidia(Board(uuid, mig, parts), pci, _Device(index, name, handle, handle), devices)
 
-    def _open_slice(self, uuid: str) -> _Device | None:
-        """A MIG slice; None when there is no such slice."""
-        nvml = self._nvml
-        try:
-            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
-            board = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
-            index = nvml.nvmlDeviceGetIndex(board)
-        except (nvml.NVMLError, UnicodeError):
-            return None
-        name = self._ask(nvml.nvmlDeviceGetName, handle, fatal=frozenset()) or f"MIG of GPU {index}"
-        return _Device(index, name, handle, board)
+    def _open_slices(self, index: int, board_name: str, board: Any) -> list[tuple[Slice, _Device]]:
+        nvml, ask = self._nvml, self._ask
+        found = []
+        for i in range(ask(nvml.nvmlDeviceGetMaxMigDeviceCount, board) or 0):
+            handle = ask(nvml.nvmlDeviceGetMigDeviceHandleByIndex, board, i)
+            if handle is None:  # none there, or not for this user
+                continue
+            uuid = ask(nvml.nvmlDeviceGetUUID, handle) or ""
+            numbers = [
+                ask(query, handle)
+                for query in (nvml.nvmlDeviceGetGpuInstanceId, nvml.nvmlDeviceGetComputeInstanceId)
+            ]
+            # "NVIDIA A100-SXM4-40GB MIG 1g.5gb": what tells slices apart goes first.
+            name = ask(nvml.nvmlDeviceGetName, handle) or board_name
+            whole, _, profile = name.partition(" MIG ")
+            name = f"MIG {profile} {whole}" if profile else f"MIG {whole}"
+            part = Slice(uuid, *(-1 if number is None else number for number in numbers))
+            found.append((part, _Device(index, name, handle, board)))
+        return found
 
     def _read_gpu(self, device: _Device) -> GpuReading:
         nvml, ask = self._nvml, self._ask
-        rates = ask(nvml.nvmlDeviceGetUtilizationRates, device.handle)
+        rates = None  # of a MIG slice NVML does not know it, and its board's is that of all
+        if not device.is_slice:
+            rates = ask(nvml.nvmlDeviceGetUtilizationRates, device.handle)
         # Version 2 leaves out what the driver keeps for itself, as nvidia-smi does; drivers before
         # 510 know version 1 alone.
         memory = ask(nvml.nvmlDeviceGetMemoryInfo, device.handle, nvml.nvmlMemory_v2)
@@ -294,6 +379,7 @@ class TelemetrySampler:
             temperature=temperature,
             power=None if power is None else power / 1000,  # NVML counts milliwatts
             power_limit=None if limit is None else limit / 1000,
+            not_known="it is a MIG slice" if device.is_slice else "",
         )
 
     def _ask(
@@ -335,6 +421,24 @@ class TelemetrySampler:
             process_cpu_percent=process_cpu_percent,
             process_rss=process_rss,
         )
+
+
+def _as_torch_has_them(
+    known: TorchGpus, by_pci: Mapping[str, _T], guessed: Sequence[_T]
+) -> tuple[_T, ...]:
+    """The devices in torch's order; empty where it is not clear which are meant."""
+    found = [by_pci.get(gpu.pci) if gpu.pci else None for gpu in known.gpus]
+    devices = [device for device in found if device is not None]
+    if len(devices) == len(found):
+        return tuple(devices)
+    return tuple(guessed) if len(guessed) == len(known.gpus) else ()
+
+
+def _nameless(known: TorchGpus, why: str) -> tuple[GpuReading, ...]:
+    """What torch says of its GPUs where nothing else does."""
+    return tuple(
+        GpuReading(position, gpu.name, not_known=why) for position, gpu in enumerate(known.gpus)
+    )
 
 
 def _total_time(times: Any) -> float:

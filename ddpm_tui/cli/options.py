@@ -30,7 +30,7 @@ SamplesDir = Annotated[
     Path | None, typer.Option(help="Folder [default: the run's samples].", metavar="DIR")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Checkpoint = Annotated[
     str, typer.Option(help="best (lowest held-out loss), last, or a step number.")
 ]

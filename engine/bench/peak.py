@@ -35,7 +35,7 @@ def matmul_peak(
 ) -> Peak:
     """The best of several sizes, each tried for `seconds`; n×n by n×n counts as 2n³."""
     best = Peak(0.0, 0)
-    for size in sizes or SIZES[device.type]:
+    for size in sizes or SIZES["cpu" if device.type == "cpu" else "cuda"]:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         out = a @ b
         repeats, shortest, until = 1, math.inf, now(device) + seconds

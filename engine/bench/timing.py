@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from engine.device import wait_for
+
 # (steps) -> images that went through the network; returns when the device is done.
 Work = Callable[[int], int]
 # (network, whose loop)
@@ -54,8 +56,7 @@ class Timing:
 
 def now(device: torch.device) -> float:
     """The time at which the device has done all that it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait_for(device)
     return time.perf_counter()
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from engine.doctor.finding import Finding
 from engine.errors import DeviceError, EngineError, last_line
-from engine.telemetry import GpuReading, HostReading, TelemetrySampler
+from engine.gpus import TorchGpus, torch_build
+from engine.telemetry import GpuReading, HostReading, Telemetry, TelemetrySampler
 
 GROUP = "devices"
 _LITTLE_MEMORY = 2 << 30  # bytes; torch, a data set and a small network
@@ -23,7 +24,10 @@ def devices(wanted: str = "auto") -> Iterator[Finding]:
     Args:
         wanted: the device that trainings are to use.
     """
-    with TelemetrySampler() as sampler:
+    build = torch_build()
+    if not build.hip:  # what NVML sees is worth a word even if this torch cannot use it
+        build = replace(build, cuda=build.cuda or "none")
+    with TelemetrySampler(build=build) as sampler:
         reading = sampler.read()
         driver = _driver_version()
     try:
@@ -44,7 +48,13 @@ def devices(wanted: str = "auto") -> Iterator[Finding]:
         return
     yield _processor(torch)
     yield _memory(reading.host)
-    yield from _gpus(torch, reading.gpus, reading.gpu_note, driver)
+    from engine.device import torch_gpus
+
+    known = torch_gpus()
+    with TelemetrySampler(lambda: known) as sampler:
+        used = sampler.read().gpus
+    yield from _driver(reading, known, driver)
+    yield from _gpus(torch, reading.gpus, used, known)
     yield from _chosen(wanted)
 
 
@@ -84,15 +94,27 @@ def _memory(host: HostReading) -> Finding:
     return Finding(GROUP, "memory", "ok", found)
 
 
-def _gpus(
-    torch: ModuleType, gpus: tuple[GpuReading, ...], note: str, driver: str
-) -> Iterator[Finding]:
-    if gpus:
-        seen = f"NVIDIA driver {driver}, " if driver else ""
+def _driver(reading: Telemetry, known: TorchGpus, version: str) -> Iterator[Finding]:
+    """What the system says of GPUs, before torch is asked."""
+    gpus, note = reading.gpus, reading.gpu_note
+    if known.backend == "mps":
+        yield Finding(GROUP, "GPU", "ok", "Apple's; how busy it is is not known")
+    elif gpus:
+        vendor = "AMD" if torch_build().hip else "NVIDIA"
+        seen = f"{vendor} driver {version}, " if version else ""
         yield Finding(GROUP, "driver", "ok", f"{seen}{len(gpus)} GPU{'s' * (len(gpus) != 1)}")
-    elif "CUDA_VISIBLE_DEVICES" in note:
-        yield Finding(GROUP, "driver", "note", note, "`unset CUDA_VISIBLE_DEVICES`")
-    elif _has_nvidia_board():
+    elif known.gpus:
+        yield Finding(
+            GROUP,
+            "driver",
+            "note",
+            f"trainings use the GPU, but how busy it is is not known: {note}",
+            "It needs the NVIDIA driver's libnvidia-ml.so.1, or /sys for an AMD GPU.",
+        )
+    elif "VISIBLE_DEVICES" in note:
+        hiding = next((name for name in _HIDING if os.environ.get(name) is not None), _HIDING[0])
+        yield Finding(GROUP, "driver", "note", note, f"`unset {hiding}`")
+    elif _has_nvidia_board() and not torch_build().lacks_gpus:
         yield Finding(
             GROUP,
             "driver",
@@ -101,40 +123,41 @@ def _gpus(
             "Install the driver (Ubuntu: `sudo ubuntu-drivers install`), or start the container "
             "with --gpus all.",
         )
-    elif note == "no NVIDIA driver found":
+    elif note in ("no NVIDIA driver found", "no AMD GPU found"):
         yield Finding(GROUP, "GPU", "ok", "none here: trainings run on the processor")
-    else:
+    elif not torch_build().lacks_gpus:
         yield Finding(GROUP, "driver", "wrong", note, "Restart the machine, or ask who keeps it.")
-    problem = _cuda_problem(torch)
-    if problem and gpus:
-        yield Finding(GROUP, "CUDA", "wrong", f"not used: {problem[0]}", problem[1])
-    elif not problem:
-        found = f"CUDA {torch.version.cuda}, cuDNN {_cudnn(torch)}"
+
+
+_HIDING = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+
+
+def _gpus(
+    torch: ModuleType,
+    seen: tuple[GpuReading, ...],
+    used: tuple[GpuReading, ...],
+    known: TorchGpus,
+) -> Iterator[Finding]:
+    """What torch makes of the GPUs: those it uses, or why it uses none of those that are seen."""
+    build = torch_build()
+    if known.backend == "cuda":
+        found = f"CUDA {build.cuda}, cuDNN {_cudnn(torch)}"
         yield Finding(GROUP, "CUDA", "ok", found)
-    for position, gpu in enumerate(gpus):
-        yield _gpu(torch, position, gpu, usable=not problem)
-
-
-def _cuda_problem(torch: ModuleType) -> tuple[str, str] | None:
-    """Why torch has no GPU, and what to do."""
-    if torch.version.cuda is None:
-        return (
-            f"torch {torch.__version__} is a build for the processor alone",
-            "`pip install --force-reinstall torch torchvision`, from an index with CUDA: "
-            "https://pytorch.org/get-started/locally",
-        )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        if torch.cuda.is_available():
-            return None
-        try:
-            torch.cuda.init()
-        except Exception as error:
-            said = last_line(error)
-        else:
-            said = str(caught[-1].message) if caught else "torch finds no GPU"
-    fix = f"Update the driver to one for CUDA {torch.version.cuda}, or install an older torch."
-    return said, fix
+    elif known.backend == "rocm":
+        yield Finding(GROUP, "ROCm", "ok", f"HIP {build.hip}, MIOpen {_cudnn(torch)}")
+    elif known.backend == "mps":
+        yield Finding(GROUP, "mps", "ok", "torch uses Apple's GPU, in float32")
+    elif seen or (build.lacks_gpus and _has_nvidia_board()):
+        name = "ROCm" if build.hip else "CUDA"
+        found = f"not used: {known.problem}; trainings run on the processor"
+        yield Finding(GROUP, name, "wrong", found, known.fix)
+    elif build.lacks_gpus:
+        found = f"not used: {known.problem}; trainings run on the processor"
+        yield Finding(GROUP, "GPU", "ok", found)
+    if known.backend == "mps":
+        return
+    for position, gpu in enumerate(used if known.gpus else seen):
+        yield _gpu(torch, position, gpu, usable=bool(known.gpus))
 
 
 def _gpu(torch: ModuleType, position: int, gpu: GpuReading, *, usable: bool) -> Finding:
@@ -146,16 +169,20 @@ def _gpu(torch: ModuleType, position: int, gpu: GpuReading, *, usable: bool) -> 
     if gpu.note:
         fix = "nvidia-smi may say more; a reset or a restart of the machine mends most."
         return Finding(GROUP, name, "wrong", f"{gpu.name}: {gpu.note}", fix)
+    if gpu.not_known:
+        parts.append(f"utilization not known ({gpu.not_known})")
     if not usable:
-        return Finding(GROUP, name, "note", ", ".join(parts), "See CUDA above.")
+        return Finding(GROUP, name, "note", ", ".join(parts), "See above why it is not used.")
     try:
         device = torch.device("cuda", position)
         major, minor = torch.cuda.get_device_capability(device)
+        properties = torch.cuda.get_device_properties(device)
+        architecture = properties.gcnArchName if torch.version.hip else ""
         assert float((torch.ones(2, device=device) + 1).sum()) == 4
     except (RuntimeError, AssertionError) as error:
         fix = "Install a torch whose CUDA build knows this GPU; CUDA_VISIBLE_DEVICES leaves it out."
         return Finding(GROUP, name, "wrong", f"{gpu.name} cannot compute: {last_line(error)}", fix)
-    parts.append(f"compute capability {major}.{minor}")
+    parts.append(architecture or f"compute capability {major}.{minor}")
     parts.append("bf16" if (major, minor) >= (8, 0) else "no bf16, trains in fp16")
     return Finding(GROUP, name, "ok", ", ".join(parts))
 

@@ -291,4 +291,4 @@ def evaluate_pixels(
 def _accuracy(pictures: Described) -> float | None:
     if pictures.labels is None or pictures.predicted is None:
         return None
-    return float((pictures.predicted == pictures.labels).double().mean())
+    return float((pictures.predicted == pictures.labels).cpu().double().mean())

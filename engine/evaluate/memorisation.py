@@ -101,7 +101,7 @@ def memorisation(distances: Tensor, indices: Tensor, held_out: Tensor) -> Memori
         median=float(distances.median()),
         floor_median=float(held_out.median()),
         threshold=float(threshold),
-        share_near=float((distances < threshold).double().mean()),
-        floor_share_near=float((held_out < threshold).double().mean()),
+        share_near=float((distances < threshold).cpu().double().mean()),
+        floor_share_near=float((held_out < threshold).cpu().double().mean()),
         closest=tuple(Pair(i, int(indices[i]), float(distances[i])) for i in order),
     )

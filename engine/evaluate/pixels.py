@@ -74,9 +74,9 @@ def pixel_statistics(pixels: Tensor) -> PixelStatistics:
         power = torch.fft.fft2(x, norm="ortho").abs().square().mean(dim=1).flatten(1)
         spectrum.append(power @ rings)
     return PixelStatistics(
-        torch.cat(brightness).double().cpu(),
-        torch.cat(contrast).double().cpu(),
-        torch.cat(spectrum).double().cpu(),
+        torch.cat(brightness).cpu().double(),
+        torch.cat(contrast).cpu().double(),
+        torch.cat(spectrum).cpu().double(),
     )
 
 

@@ -23,7 +23,9 @@ def devices_told(run: Run) -> Iterator[None]:
     ended = threading.Event()
 
     def tell() -> None:
-        with TelemetrySampler() as sampler:
+        from engine.device import torch_gpus  # a viewer of this module does without torch
+
+        with TelemetrySampler(torch_gpus) as sampler:
             while not ended.wait(_EVERY):
                 # A full disk is the trainer's to say.
                 with suppress(EngineError):

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine import device
 from engine.doctor.datasets import datasets
+from engine.doctor.devices import devices
 from engine.doctor.filesystem import filesystem
 from engine.doctor.finding import Finding, surely
 from engine.doctor.mounts import mount_of
 from engine.doctor.versions import versions
+from engine.errors import DeviceError
+from engine.gpus import TorchBuild, TorchGpu, TorchGpus
 from tests.engine.fake_nvml import FakeGpu, build_fake_nvml, environment, world, write_world
 from tests.engine.no_flock import without_flock
 
@@ -208,6 +212,66 @@ def test_a_gpu_that_torch_cannot_use_is_wrong(tmp_path: Path) -> None:
     assert found["cuda:0"].found == "NVIDIA H200, 105.0 of 140.0 GiB free"
     assert found["cuda:1"].state == "wrong"
     assert found["processor"].state in ("ok", "note")
+
+
+@pytest.fixture
+def fresh_torch_gpus():
+    """What was found out of torch's GPUs is forgotten before and after."""
+    device.torch_gpus.cache_clear()
+    yield
+    device.torch_gpus.cache_clear()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA goes before mps")
+def test_without_cuda_auto_and_doctor_take_apple_s_gpu(
+    monkeypatch: pytest.MonkeyPatch, fresh_torch_gpus: None
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(device, "mps_problem", lambda _: "")
+    assert device.resolve_device("auto") == torch.device("mps")
+    assert device.resolve_device("mps") == torch.device("mps")
+    found = by_name(list(devices()))
+    assert found["--device"].found == "auto is mps (Apple's GPU)"
+    assert found["mps"].state == found["GPU"].state == "ok"
+    assert "not known" in found["GPU"].found
+    assert "CUDA" not in found
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA goes before mps")
+def test_an_mps_that_cannot_train_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, fresh_torch_gpus: None
+) -> None:
+    # Here it cannot: torch has the name and no such device.
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert device.resolve_device("auto") == torch.device("cpu")
+    assert device.torch_gpus().problem.startswith("torch finds mps, but it cannot train: ")
+    with pytest.raises(DeviceError, match="mps is not there: torch finds mps, but"):
+        device.resolve_device("mps")
+    assert device.mps_problem(torch.device("cpu")) == "", "what it tries is right"
+
+
+def test_a_build_for_rocm_is_said_to_use_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = TorchGpus("rocm", (TorchGpu("AMD Instinct MI300X"),))
+    monkeypatch.setattr(device, "torch_gpus", lambda: known)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: known.gpus[0].name)
+    for module in ("engine.doctor.devices", "engine.telemetry"):
+        monkeypatch.setattr(f"{module}.torch_build", lambda: TorchBuild("2.12.0", hip="7.0"))
+    found = by_name(list(devices()))
+    assert found["ROCm"].state == "ok"
+    assert found["ROCm"].found.startswith("HIP 7.0")
+    assert "not known" in found["driver"].found
+    assert found["cuda:0"].found.startswith("AMD Instinct MI300X")
+    assert found["--device"].found == "auto is cuda (AMD Instinct MI300X)"
+    said = [each.found for each in found.values()]
+    assert not any("trainings run on the processor" in each for each in said)
+
+
+def test_a_build_for_the_processor_alone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = TorchBuild("2.12.0+cpu")
+    monkeypatch.setattr(device, "torch_gpus", lambda: TorchGpus("cpu", (), build.lacks_gpus, "x"))
+    monkeypatch.setattr("engine.doctor.devices.torch_build", lambda: build)
+    said = [each.found for each in devices("cpu")]
+    assert any("trainings run on the processor" in found for found in said), said
 
 
 @pytest.mark.slow

@@ -41,6 +41,7 @@ from engine.config import from_toml, make_config, to_toml
 from engine.data import idx
 from engine.data.pictures import load_mask, load_picture
 from engine.errors import EngineError
+from engine.gpus import Board, visible_devices
 from engine.images import read_png, write_png
 from engine.prompts import parse_prompt
 from engine.runs.checkpoint import best_checkpoint, find_checkpoint, list_checkpoints
@@ -61,7 +62,6 @@ from engine.takes.files import read_recipe
 from engine.takes.recipe import Recipe
 from engine.takes.sources import _read_npy
 from engine.takes.text import parse_origin, parse_turn, to_json
-from engine.telemetry import visible_devices
 from engine.tensors import read_fitting
 from tests.fuzz import mutation
 
@@ -520,7 +520,7 @@ def _parsers() -> dict[str, Parser]:
         "CUDA_VISIBLE_DEVICES": Parser(
             [b"0,1", b"GPU-abc"],
             words,
-            _text(lambda text: visible_devices(text, ("GPU-abc", "GPU-def"))),
+            _text(lambda text: visible_devices(text, [Board("GPU-abc"), Board("GPU-def")])),
         ),
     }
 

@@ -127,6 +127,39 @@ def test_a_gpu_that_is_lost_says_so() -> None:
     assert many[8] == "1 GPU is lost                –          –  –   –"
 
 
+@pytest.mark.parametrize(
+    ("gpu", "drawn"),
+    [
+        (
+            GpuReading(
+                1,
+                "MIG 1g.5gb NVIDIA A100-SXM4-40GB",
+                memory_used=2 * GIB,
+                memory_total=5 * GIB,
+                not_known="it is a MIG slice",
+            ),
+            [
+                "1 MIG 1g.5gb NVIDIA A100-SXM4-40GB",
+                "GPU not known: it is a MIG slice",
+                "MEM ███████▎           2.0/5.0 GiB",
+            ],
+        ),
+        (
+            GpuReading(0, "mps, Apple's GPU", not_known="mps has no counter"),
+            ["0 mps, Apple's GPU", "GPU not known: mps has no counter", ""],
+        ),
+        (
+            GpuReading(0, "NVIDIA H200", not_known="NVML: Driver/library version mismatch"),
+            ["0 NVIDIA H200", "GPU not known: NVML:", "    Driver/library version…"],
+        ),
+    ],
+    ids=["MIG", "mps", "no NVML"],
+)
+def test_what_is_not_known_is_said_in_place_of_bars(gpu: GpuReading, drawn: list[str]) -> None:
+    lines = lines_of(replace(ONE, gpus=(gpu,)), 34)
+    assert [line.rstrip() for line in lines[:3]] == drawn
+
+
 def test_eight_gpus_have_a_line_each() -> None:
     lines = lines_of(EIGHT, 48)
     assert lines[0] == "8 × NVIDIA H200                       GiB °C   W"

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.cli.verbs import app as cli
+from ddpm_tui.views.copied import SentToClipboard
 from ddpm_tui.views.sample import SampleView
 from ddpm_tui.views.sample.forms import Question
 from ddpm_tui.views.sample.painter import MaskPainter
@@ -320,6 +321,11 @@ async def test_the_saved_take_is_what_the_shown_command_makes(
         await pilot.press("enter")
         await turned(app, pilot, before)
         await pilot.press("y")
+        await until(lambda: isinstance(app.screen, SentToClipboard), pilot)
+        assert not any(n.title == "Copied" for n in app._notifications), "nobody knows"
+        shown = text_of(app, "#sent-command")
+        assert shlex.split(shown.replace("\\\n", "")) == shlex.split(app._clipboard)
+        await pilot.press("escape")
         assert app._clipboard == text_of(app, "#command").removeprefix("$ ")
         await pilot.press("W")
         await until(lambda: any(n.title == "Saved" for n in app._notifications), pilot)

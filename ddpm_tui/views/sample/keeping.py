@@ -70,9 +70,7 @@ class Keeping(Performing):
         if self._recording is None:
             self.notify(NOTHING_YET)
             return
-        line = self._command(self._recording.recipe)
-        self.app.copy_to_clipboard(line)
-        self.notify(clean(f"$ {line}", 2000), title="Copied", markup=False)
+        self.workbench.copy_command(self._command(self._recording.recipe))
 
     def action_save(self, every_step: bool = False) -> None:
         recording, settings = self._recording, self._settings

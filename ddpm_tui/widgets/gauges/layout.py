@@ -61,12 +61,17 @@ def layout(telemetry: Telemetry | None, history: History, width: int, height: in
         column, form = _right_column(memories, width)
         for position, gpu in enumerate(telemetry.gpus):
             lines.append(_title(gpu, width))
-            lines += _bars(
+            load, memory = _bars(
                 width,
                 column,
                 ("GPU", gpu.utilization, history.last(f"gpu {position}", width)),
                 ("MEM", percent_of(gpu.memory_used, gpu.memory_total), memories[position][form]),
             )
+            if gpu.not_known and gpu.memory_total is None:
+                load, memory = _why_not_known(gpu, "GPU ", width, 2)
+            elif gpu.not_known:
+                [load] = _why_not_known(gpu, "GPU ", width, 1)
+            lines += [load, memory]
     else:
         lines = gpu_table(telemetry.gpus, history, width, height)
     return lines if height <= len(lines) else [*lines, _host_line(host, width)]
@@ -83,6 +88,19 @@ def filled(telemetry: Telemetry | None, history: History, width: int, height: in
         lines.append(_title(gpu, width))
         lines += histories(gpu, position, len(gpus), history, width, room)
     return [*lines, _host_line(telemetry.host, width)]
+
+
+def _why_not_known(gpu: GpuReading, label: str, width: int, rows: int) -> list[Line]:
+    """In place of bars: that the utilization is not known, and why."""
+    why = clean(f"not known: {gpu.not_known}")
+    room = max(width - len(label), 1)
+    texts = textwrap.wrap(why, room, max_lines=rows, placeholder="…")
+    texts += [""] * (rows - len(texts))
+    labels = [label] + [" " * len(label)] * (rows - 1)
+    return [
+        clip([("label", start), ("figure", clean(text, room).ljust(room))], width)
+        for start, text in zip(labels, texts, strict=True)
+    ]
 
 
 def _note_lines(note: str, width: int) -> list[str]:

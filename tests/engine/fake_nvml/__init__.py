@@ -19,11 +19,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pytest
 
+from engine.gpus import TorchGpus
 from engine.telemetry import GpuReading, HostReading, Telemetry
 
 # nvmlReturn_t, from nvml.h
@@ -45,6 +46,11 @@ class FakeGpu:
     power: int | None = 512_000
     power_limit: int | None = 700_000
     error: int | None = None
+    pci_bus: int | None = None
+    mig_mode: int | None = None
+    mig_index: int | None = None
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
     slices: tuple[FakeGpu, ...] = ()
 
 
@@ -97,11 +103,15 @@ def environment(library: Path, file: Path) -> dict[str, str]:
 
 _READ_EACH_WORLD = """
 import dataclasses, json, sys
+from engine.gpus import TorchBuild, TorchGpu, TorchGpus
 from engine.telemetry import TelemetrySampler
 from pathlib import Path
 
-file, worlds = Path(sys.argv[1]), json.load(sys.stdin)
-with TelemetrySampler() as sampler:
+file = Path(sys.argv[1])
+worlds, used = json.load(sys.stdin)
+if used is not None:
+    used = TorchGpus(used["backend"], tuple(TorchGpu(**g) for g in used["gpus"]), used["problem"])
+with TelemetrySampler(lambda: used, build=TorchBuild("2.12.0", cuda="13.0")) as sampler:
     for world in worlds:
         file.write_text(world, encoding="utf-8")
         print(json.dumps(dataclasses.asdict(sampler.read())))
@@ -116,13 +126,19 @@ else:
 """
 
 
-def readings(library: Path, worlds: Sequence[str], visible: str | None = None) -> list[Telemetry]:
+def readings(
+    library: Path,
+    worlds: Sequence[str],
+    visible: str | None = None,
+    torch: TorchGpus | None = None,
+) -> list[Telemetry]:
     """What one sampler, in a process of its own, reads from each world in turn.
 
     Args:
         library: what `build_fake_nvml` returned.
         worlds: see `world`.
         visible: CUDA_VISIBLE_DEVICES; None: not set.
+        torch: what the loaded torch uses; None: it is not loaded.
     """
     file = library.with_name(f"world-{os.getpid()}")
     env = {**os.environ, **environment(library, file)}
@@ -130,8 +146,9 @@ def readings(library: Path, worlds: Sequence[str], visible: str | None = None) -
     if visible is not None:
         env["CUDA_VISIBLE_DEVICES"] = visible
     command = [sys.executable, "-c", _READ_EACH_WORLD, str(file)]
+    given = json.dumps([worlds, None if torch is None else asdict(torch)])
     child = subprocess.run(
-        command, input=json.dumps(worlds), env=env, capture_output=True, text=True, timeout=60
+        command, input=given, env=env, capture_output=True, text=True, timeout=60
     )
     assert child.returncode == 0, child.stderr
     return [_telemetry(json.loads(line)) for line in child.stdout.splitlines()]

@@ -17,7 +17,13 @@
        temperature = 61                      °C
        power = 512000                        mW
        power_limit = 700000
+       mig_mode = 1                          the board is in MIG mode
+       pci_bus = 101                         its bus, in domain 0, device 0
        error = 15                            every call on this GPU returns this nvmlReturn_t
+       [mig]
+       mig_index = 2                         its place among the slices of its board; there may be gaps
+       gpu_instance = 7
+       compute_instance = 0
 
    A quantity that is not given is not supported. */
 
@@ -27,7 +33,7 @@
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6,
        INSUFFICIENT_SIZE = 7, FUNCTION_NOT_FOUND = 13, VERSION_MISMATCH = 25 };
-enum { GPUS = 16, KEYS = 12, MISSING = 8, TEXT = 96 };
+enum { GPUS = 16, KEYS = 16, MISSING = 8, TEXT = 96 };
 
 typedef int nvmlReturn_t;
 
@@ -264,4 +270,52 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(void *handle, unsigned *out) {
 
 nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *out) {
     return small_number(__func__, handle, "power_limit", out);
+}
+
+nvmlReturn_t nvmlDeviceGetMigMode(void *handle, unsigned *current, unsigned *pending) {
+    nvmlReturn_t error = small_number(__func__, handle, "mig_mode", current);
+    if (!error) *pending = *current;
+    return error;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *count) {
+    struct device *device;
+    nvmlReturn_t error = enter_device(__func__, handle, &device);
+    if (!error) *count = 7;
+    return error;
+}
+
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned index, void **slice) {
+    struct device *board;
+    nvmlReturn_t error = enter_device(__func__, handle, &board);
+    if (error) return error;
+    for (int i = 0; i < world.count; i++) {
+        const char *place = text_of(&world.device[i], "mig_index");
+        int at = place ? atoi(place) : world.device[i].index;
+        if (world.device[i].is_mig && world.device[i].parent == board - world.device &&
+            at == (int)index) {
+            *slice = handles + i;
+            return enter_device(__func__, *slice, &board);
+        }
+    }
+    return NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuInstanceId(void *handle, unsigned *id) {
+    return small_number(__func__, handle, "gpu_instance", id);
+}
+
+nvmlReturn_t nvmlDeviceGetComputeInstanceId(void *handle, unsigned *id) {
+    return small_number(__func__, handle, "compute_instance", id);
+}
+
+struct pci {
+    char legacy[16];
+    unsigned domain, bus, device, pci_device_id, pci_subsystem_id;
+    char bus_id[32];
+};
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v3(void *handle, struct pci *out) {
+    memset(out, 0, sizeof *out);
+    return small_number(__func__, handle, "pci_bus", &out->bus);
 }
