@@ -60,8 +60,9 @@ class Ownership:
             if gone is not None:
                 raise gone
         if self._heartbeat is not None and not self._heartbeat.still_beats():
+            name = self._folder.name
             raise LockLostError(
-                f"Another process has taken {self._folder.name} over, since this one did not answer",
+                f"Another process has taken {name} over, since this one did not answer",
                 "Look there; this one has stopped and written nothing since.",
             )
 

@@ -68,6 +68,18 @@ def gone(folder: Path, created: object = None) -> RunGoneError | None:
     return find_moved(folder, created)
 
 
+def still_gone(folder: Path, known: RunGoneError | None) -> RunGoneError | None:
+    """As `gone`, for whoever looks again and again: a run is not searched for twice in vain.
+
+    Args:
+        known: what became of it when it was looked for last.
+    """
+    if known is None or os.path.lexists(folder / "run.json"):
+        return gone(folder)
+    lies_there = known.now is None or (known.now / "run.json").exists()
+    return known if lies_there else gone(folder)
+
+
 def gone_with(path: Path) -> RunGoneError | None:
     """What became of the run in whose folder a path is.
 
