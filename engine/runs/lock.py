@@ -43,7 +43,7 @@ class Ownership:
         self.note = ""
         self._folder = folder
         self._descriptor = descriptor
-        self._created = moved.created_at(folder)
+        self._mark = moved.mark_of(folder)
         self._heartbeat = heartbeat
         if heartbeat is not None:
             self.note = "no locks on this file system: a file with a heartbeat owns the run"
@@ -56,7 +56,7 @@ class Ownership:
             LockLostError: it is owned no longer. Nothing may be written into its folder.
         """
         if not _is_at(self._descriptor, self._folder / LOCK):
-            gone = moved.gone(self._folder, self._created)
+            gone = moved.gone(self._folder, self._mark)
             if gone is not None:
                 raise gone
         if self._heartbeat is not None and not self._heartbeat.still_beats():

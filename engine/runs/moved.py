@@ -2,7 +2,7 @@
 
 Somebody else may delete, rename or remove a run at any time. What reads and writes its files then
 fails with one error, which says what became of the run. A run is known again by the moment of its
-creation in run.json.
+creation in run.json; elsewhere also by the number of its folder, for a copy has the same run.json.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,22 @@ TRASHED = re.compile(r"(.+)-(\d{8}-\d{6})(-\d+)?")
 # In run.json, what the run was called before.
 FORMER_NAMES = "former_names"
 
-# The folders of the runs of this process, each with the moment of creation as far as it was read.
-_opened: dict[Path, object] = {}
+
+@dataclass(frozen=True)
+class Mark:
+    """By what a run is known again.
+
+    Attributes:
+        created: from its run.json.
+        inode: of its folder.
+    """
+
+    created: object
+    inode: int
+
+
+# The folders of the runs of this process; None for one whose run.json was not read yet.
+_opened: dict[Path, Mark | None] = {}
 
 
 def remember(folder: Path, info: dict[str, Any] | None = None) -> None:
@@ -34,38 +49,44 @@ def remember(folder: Path, info: dict[str, Any] | None = None) -> None:
         info: its run.json, once it was read.
     """
     if info is not None:
-        _opened[folder] = info.get("created")
+        _opened[folder] = _mark(folder, info)
     elif not folder.name.startswith("."):  # one that is being made has no name yet
         _opened.setdefault(folder, None)
 
 
-def created_at(folder: Path) -> object:
-    """The moment of creation of the run in a folder, by which it is known; None if not known."""
+def mark_of(folder: Path) -> Mark | None:
+    """By what the run in a folder is known again; None where it cannot be read."""
     info = _info(folder)
-    return None if info is None else info.get("created")
+    return None if info is None else _mark(folder, info)
 
 
-def gone(folder: Path, created: object = None) -> RunGoneError | None:
+def _mark(folder: Path, info: dict[str, Any]) -> Mark | None:
+    created = info.get("created")
+    with suppress(OSError):
+        return None if created is None else Mark(created, folder.stat().st_ino)
+    return None
+
+
+def gone(folder: Path, mark: Mark | None = None) -> RunGoneError | None:
     """What became of a run whose folder is not there any more, or is that of another run.
 
     Args:
         folder: where it was.
-        created: from its run.json; None: as it was read last.
+        mark: by what it is known; None: as it was read last.
 
     Returns:
         None where the run is there.
     """
-    if created is None:
-        created = _opened.get(folder)
+    mark = mark or _opened.get(folder)
     if not os.path.lexists(folder / "run.json"):
-        return find_moved(folder, created)
-    if created is None:
+        return find_moved(folder, mark)
+    if mark is None:
         return None
-    info = _info(folder)
+    here = mark_of(folder)
     # What cannot be read at this moment, a damaged one for instance, is not gone.
-    if info is None or info.get("created") == created:
+    if here is None or here.created == mark.created:
         return None
-    return find_moved(folder, created)
+    return find_moved(folder, mark)
 
 
 def still_gone(folder: Path, known: RunGoneError | None) -> RunGoneError | None:
@@ -92,16 +113,16 @@ def gone_with(path: Path) -> RunGoneError | None:
     return None
 
 
-def find_moved(folder: Path, created: object = None) -> RunGoneError:
+def find_moved(folder: Path, mark: Mark | None = None) -> RunGoneError:
     """Look for a run that is not in its folder.
 
     Args:
-        created: from its run.json; None where nobody read it: then its name has to do.
+        mark: by what it is known; None where nobody read it: then its name has to do.
     """
     name, runs_dir = folder.name, folder.parent
     for path in _trashed(runs_dir, name):
-        info = _info(path)
-        if info is not None and created in (None, info.get("created")):
+        found = mark_of(path)
+        if found is not None and mark in (None, found):
             return RunGoneError(
                 f"{name} was deleted and is in the trash, {path}",
                 f"Bring it back: ddpm-tui restore {name}",
@@ -112,11 +133,11 @@ def find_moved(folder: Path, created: object = None) -> RunGoneError:
         info = _info(path)
         if path == folder or info is None:
             continue
-        if created is None:
+        if mark is None:
             former = info.get(FORMER_NAMES)
             same = info.get("name") == name or (isinstance(former, list) and name in former)
         else:
-            same = info.get("created") == created
+            same = _mark(path, info) == mark
         if same:
             return RunGoneError(
                 f"{name} was renamed to {path.name}",

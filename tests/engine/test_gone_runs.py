@@ -102,6 +102,15 @@ def test_it_is_the_run_that_was_meant_and_not_another_of_its_name(tmp_path: Path
     assert caught.value.now is None, "the one in the trash is an earlier one"
 
 
+def test_a_copy_of_a_run_is_not_taken_for_it(tmp_path: Path) -> None:
+    run = made(tmp_path / "runs")
+    run.info()
+    shutil.copytree(run.path, run.path.with_name("copy"))
+    shutil.rmtree(run.path)
+    with pytest.raises(RunGoneError, match="r is no longer in"):
+        run.config()
+
+
 def test_a_file_that_is_missing_in_a_run_that_is_there_is_only_that(tmp_path: Path) -> None:
     run = made(tmp_path / "runs")
     run.config_path.unlink()
