@@ -197,11 +197,11 @@ class View(GoingOn, Screen[None]):
         came_back = bool(self._gone) and not message.found
         self._gone = message.found
         table = self.workbench.key_table
-        keys = f"{table['app.runs'].display} lists the runs."
+        keys = f"{table['app.runs'].display} lists the runs"
         if self.CHOOSES_RUN:
             keys = f"{table[self.CHOOSES_RUN].display} chooses another run, {keys}"
         words = [clean(str(error), 400) for error in self._gone]
-        self.query_one("#gone", Static).update(" ".join([*words, keys]))
+        self.query_one("#gone", Static).update(" · ".join([*words, keys]))
         self.set_class(bool(self._gone), "-gone")
         if came_back:
             self.run_came_back()

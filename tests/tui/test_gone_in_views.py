@@ -87,6 +87,20 @@ async def test_a_run_that_comes_back_is_shown_as_before(view: str, tiny_runs: Pa
         await until(lambda: not notice(app), pilot)
 
 
+async def test_sample_offers_another_run_in_the_place_of_one_that_is_gone(
+    tiny_runs: Path, said: list[str]
+) -> None:
+    run = open_run(tiny_runs, "tiny")
+    shutil.copytree(run.path, run.path.with_name("second"))
+    app = Workbench(tiny_runs, reads_devices=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.current_run = run
+        keeping.delete(run)
+        await pilot.press("3")
+        await until(lambda: "from second" in pane(pilot), pilot)
+        assert any("ddpm-tui restore tiny" in text for text in said)
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_pictures_of_a_run_that_is_gone_are_saved_elsewhere(
     way: str,
