@@ -237,7 +237,11 @@ class Workbench(Shell):
             text = clean(message.error)
             self.notify(text, title=message.run.name, severity="error", timeout=20, markup=False)
             return
-        status = message.run.status()
+        try:
+            status = message.run.status()
+        except EngineError as error:  # it was deleted just now
+            self.complain(error)
+            return
         self.notify(
             f"{message.run.name} {status.state} at step {status.step:,}. s draws pictures from it.",
             markup=False,

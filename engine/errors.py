@@ -7,6 +7,11 @@ them in place.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class EngineError(Exception):
     """An error that a user can cause and mend.
@@ -44,6 +49,20 @@ class DataError(EngineError):
 
 class RunError(EngineError):
     """A run is unknown, busy, or its folder cannot be read or written."""
+
+
+class RunGoneError(RunError):
+    """A run that was opened is not in its folder any more: it was deleted, renamed or removed.
+
+    Args:
+        name: what it was called.
+        now: the folder that it is in, which may be in the trash; None where it was not found.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, name: str, now: Path | None = None) -> None:
+        super().__init__(message, hint)
+        self.name = name
+        self.now = now
 
 
 class NoRoomError(RunError):

@@ -52,6 +52,7 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
     """
     drawn = drawn_samples(run, checkpoint.step)
     if drawn is None:
+        run.check_here()
         raise RunError(
             f"{run.name} has no pictures from step {checkpoint.step} yet",
             f"Draw some: ddpm-tui sample {run.name}",

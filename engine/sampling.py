@@ -261,6 +261,7 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         which: `best`, `last` or a step number.
 
     Raises:
+        RunGoneError: the run is not there any more.
         CheckpointError: there is no such checkpoint, it does not verify, or its weights do not
             fit the run's config.
         DeviceError: the device is not there.
@@ -288,6 +289,7 @@ def load_trained(run: Run, *, which: str = "best", device: str = "auto") -> Trai
         OverflowError,
         OSError,
     ) as error:
+        run.check_here()
         reason = last_line(error)
         raise CheckpointError(
             f"Checkpoint {found.path.name} does not fit {run.name}'s config: {reason}",

@@ -33,7 +33,7 @@ from engine.device import (
     resolve_device,
     resolve_precision,
 )
-from engine.errors import CheckpointError, NoRoomError, RunError
+from engine.errors import CheckpointError, NoRoomError, RunError, RunGoneError
 from engine.events import (
     CheckpointSaved,
     Event,
@@ -175,6 +175,10 @@ class Trainer:
                     self._pulled_at = self._running.now()
             except LockLostError:
                 raise  # without a last word: the folder is another's
+            except RunGoneError as error:
+                if error.now is None:
+                    raise  # there is nothing left to write into
+                raise self._moved(error, error.now) from None
             except GeneratorExit:
                 self._last_word("stopped", f"stopped by {self.stopped_by}")
                 raise
@@ -188,6 +192,20 @@ class Trainer:
         # What ends the training may be the disk itself; then the error says more than this one.
         with suppress(RunError):
             self._write_status(replace(self._status, state=state, reason=reason))
+
+    def _moved(self, error: RunGoneError, now: Path) -> RunGoneError:
+        """Leave a checkpoint in the folder that was moved away; it is owned there, too.
+
+        Returns:
+            The error, with what became of the steps that were trained.
+        """
+        self.run, self._owned = Run(now), None
+        step, kept = self.step, "The steps since the last checkpoint are lost"
+        with suppress(RunError):
+            self.checkpoint()
+            kept = f"Step {step:,} was saved there"
+        self._last_word("stopped", f"its folder was moved while it was trained. {error.message}")
+        return RunGoneError(f"{error.message}. {kept}", error.hint, name=error.name, now=now)
 
     def _check_owned(self) -> None:
         """Before every write that others would miss or take for theirs."""

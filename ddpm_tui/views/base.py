@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
-from textual import events
+from textual import events, work
 from textual.app import ComposeResult, RenderResult
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.going_on import GoingOn
 from ddpm_tui.views.jump import Jump, panes
 from ddpm_tui.widgets.key_bar import KeyBar
+from engine.errors import RunGoneError
+from engine.runs.moved import gone, still_gone
 
 if TYPE_CHECKING:
     from ddpm_tui.app import Workbench
     from engine.images import Pixels
+    from engine.runs.folder import Run
+
+# How often a view looks whether its runs are still there, in seconds.
+_LOOK_EVERY = 1.0
 
 VIEWS = (
     ("runs", "Runs"),
@@ -110,15 +120,27 @@ class TopBar(Widget):
                 cast("Workbench", self.app).action_view(view)
 
 
+class RunsLookedFor(Message):
+    """Which of the runs of a view are gone."""
+
+    def __init__(self, found: tuple[RunGoneError, ...]) -> None:
+        super().__init__()
+        self.found = found
+
+
 class View(GoingOn, Screen[None]):
     """A screen of the workbench. Widgets with the class `pane` can be jumped to and enlarged."""
 
     VIEW: ClassVar[str]
     # The tab above that a view belongs to, where it has none of its own.
     TAB: ClassVar[str] = ""
+    # The key that chooses another run for the view.
+    CHOOSES_RUN: ClassVar[str] = ""
 
     DEFAULT_CSS = """
     View { layers: base jump; }
+    View > #gone { display: none; height: auto; max-height: 3; padding: 0 1; color: $warning; }
+    View.-gone > #gone { display: block; }
     """
     ALLOW_IN_MAXIMIZED_VIEW = "TopBar, KeyBar"
 
@@ -128,9 +150,11 @@ class View(GoingOn, Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._jump: Jump | None = None
+        self._gone: tuple[RunGoneError, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield TopBar(self.TAB or self.VIEW)
+        yield Static("", id="gone", markup=False)
         yield from self.body()
         yield KeyBar()
 
@@ -141,6 +165,56 @@ class View(GoingOn, Screen[None]):
     @property
     def workbench(self) -> Workbench:
         return cast("Workbench", self.app)
+
+    # --- Runs that somebody else deletes, renames or removes -----------------------------------
+
+    @property
+    def runs_shown(self) -> Sequence[Run]:
+        """The runs that the view is about at present."""
+        return ()
+
+    def on_mount(self) -> None:
+        self.set_interval(_LOOK_EVERY, self._look_for_runs)
+
+    def on_screen_resume(self) -> None:
+        self._look_for_runs()
+
+    def _look_for_runs(self) -> None:
+        if self.is_current and (self._gone or self.runs_shown):
+            self._find_gone(tuple(self.runs_shown), self._gone)
+
+    @work(thread=True, exclusive=True, group="gone", exit_on_error=False)
+    def _find_gone(self, runs: Sequence[Run], known: Sequence[RunGoneError]) -> None:
+        worker = get_current_worker()
+        before = {error.name: error for error in known}
+        found = [still_gone(run.path, before.get(run.name)) for run in runs]
+        if not worker.is_cancelled:
+            self.post_message(RunsLookedFor(tuple(error for error in found if error)))
+
+    def on_runs_looked_for(self, message: RunsLookedFor) -> None:
+        if [str(error) for error in message.found] == [str(error) for error in self._gone]:
+            return
+        came_back = bool(self._gone) and not message.found
+        self._gone = message.found
+        table = self.workbench.key_table
+        keys = f"{table['app.runs'].display} lists the runs"
+        if self.CHOOSES_RUN:
+            keys = f"{table[self.CHOOSES_RUN].display} chooses another run, {keys}"
+        words = [clean(str(error), 400) for error in self._gone]
+        self.query_one("#gone", Static).update(" · ".join([*words, keys]))
+        self.set_class(bool(self._gone), "-gone")
+        if came_back:
+            self.run_came_back()
+
+    def run_came_back(self) -> None:
+        """What was gone is there again."""
+
+    def is_here(self, run: Run) -> bool:
+        """Whether a run can be used; says what became of one that cannot."""
+        error = gone(run.path)
+        if error is not None:
+            self.workbench.complain(error)
+        return error is None
 
     # --- Jump mode -----------------------------------------------------------------------------
 

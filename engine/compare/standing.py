@@ -17,7 +17,7 @@ from engine.compare.differences import (
     version_differences,
 )
 from engine.errors import EngineError, RunError
-from engine.runs import io
+from engine.runs import io, moved
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, Status
 from engine.runs.outside import is_a, is_number
@@ -54,8 +54,8 @@ class Standing:
 
 def read_standing(run: Run) -> Standing:
     """How a run stands; what cannot be read is left open, and the status says why."""
-    if not (run.path / "run.json").exists():
-        return Standing(run.name, Status(state=GONE, reason=f"{run.path} is not there any more"))
+    if gone := moved.gone(run.path):
+        return Standing(run.name, Status(state=GONE, reason=str(gone)))
     try:
         run.info()
         config, status = run.config_values(), run.status()

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import CheckpointError, RunError
+from engine.errors import CheckpointError, RunError, RunGoneError
 from engine.runs import io, publishing
 from engine.runs.folder import Run
 from engine.runs.outside import is_number, open_file
@@ -59,6 +59,7 @@ class Checkpoint:
             for_sampling: only the weights to sample with and the state, not what a resume needs.
 
         Raises:
+            RunGoneError: the run that it is of is not there any more.
             CheckpointError: a file is missing, unreadable or altered.
         """
         try:
@@ -80,7 +81,7 @@ class Checkpoint:
                         "Use an earlier one: --checkpoint, or remove the folder.",
                     )
         except (RunError, OSError, KeyError, AttributeError, TypeError) as error:
-            if isinstance(error, CheckpointError):
+            if isinstance(error, CheckpointError | RunGoneError):
                 raise
             raise CheckpointError(
                 f"Checkpoint {self.path.name} does not verify: {error}",
@@ -95,11 +96,13 @@ def _sha256(path: Path) -> str:
 
 def list_checkpoints(run: Run) -> list[Checkpoint]:
     """The checkpoints of a run, oldest first; by name alone, not verified."""
-    if not run.checkpoints_path.is_dir():
+    try:
+        paths = list(run.checkpoints_path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
     found = [
         Checkpoint(path, int(match[1]))
-        for path in run.checkpoints_path.iterdir()
+        for path in paths
         if (match := _STEP_FOLDER.fullmatch(path.name))
     ]
     return sorted(found, key=lambda checkpoint: checkpoint.step)
@@ -129,10 +132,12 @@ def find_checkpoint(run: Run, which: str = "best") -> Checkpoint:
     Where the best or the last does not verify, the next one does; `passed_over` says so.
 
     Raises:
+        RunGoneError: the run is not there any more.
         CheckpointError: there is none, or it does not verify.
     """
     checkpoints = list_checkpoints(run)
     if not checkpoints:
+        run.check_here()
         raise CheckpointError(
             f"{run.name} has no checkpoint yet",
             f"Train it first: ddpm-tui resume {run.name}",
@@ -159,6 +164,7 @@ def find_checkpoint(run: Run, which: str = "best") -> Checkpoint:
             return replace(
                 checkpoint, passed_over=tuple(f"{error.message}: {instead}" for error in errors)
             )
+    run.check_here()
     raise errors[0]
 
 

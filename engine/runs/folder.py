@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NoRoomError, RunError
-from engine.runs import io, publishing
+from engine.runs import io, moved, publishing
 from engine.runs.lock import Ownership, is_owned, owning
 from engine.runs.outside import decoded, is_a, is_number, read_bytes, refuse_links
 
@@ -115,6 +115,9 @@ class Run:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        moved.remember(self.path)
+
     @property
     def name(self) -> str:
         return self.path.name
@@ -184,7 +187,17 @@ class Run:
                 f"{SCHEMA_VERSION}",
                 "Open it with a newer ddpm-tui.",
             )
+        moved.remember(self.path, values)
         return values
+
+    def check_here(self) -> None:
+        """For what would otherwise find nothing: a run that is gone has no checkpoints either.
+
+        Raises:
+            RunGoneError: it was deleted, renamed or removed.
+        """
+        if gone := moved.gone(self.path):
+            raise gone
 
     def config(self) -> RunConfig:
         """config.toml, validated.
@@ -195,6 +208,8 @@ class Run:
         """
         from engine.config import validate
 
+        with suppress(RunError):
+            self.info()  # by which it is known again when it has moved
         return validate(self.config_values(), f"{self.name}/config.toml")
 
     def config_values(self) -> dict[str, Any]:
@@ -341,7 +356,9 @@ def create_run(
                 },
             )
             if publishing.claim(folder, path):
-                return Run(path)
+                created = Run(path)
+                created.info()  # not to be taken for an earlier run of that name
+                return created
         raise _taken(runs_dir, path.name)
 
 
@@ -379,6 +396,7 @@ def open_run(runs_dir: Path, name: str) -> Run:
 
     Raises:
         ConfigError: the name is no run name (a path, for one).
+        RunGoneError: the run of that name was deleted or renamed.
         RunError: there is no such run; the message lists those nearby.
     """
     path = runs_dir / check_name(name)
@@ -386,6 +404,9 @@ def open_run(runs_dir: Path, name: str) -> Run:
         run = Run(path)
         run.info()
         return run
+    gone = moved.find_moved(path)
+    if gone.now is not None:
+        raise gone
     names = [run.name for run in list_runs(runs_dir)]
     if names:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import NoRoomError, RunError
+from engine.runs import moved
 from engine.runs.disk import Disk
 from engine.runs.outside import read_bytes
 
@@ -39,6 +40,8 @@ _HINTS = {
     errno.EFBIG: "A file may not grow so large here: see `ulimit -f`.",
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# Of a file that is not there; over NFS, of one that was removed while it was open.
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _COPIED_AT_ONCE = 1 << 20
 
 
@@ -48,6 +51,7 @@ def explained(action: str, path: Path) -> Iterator[None]:
 
     Raises:
         NoRoomError: the disk is full, or a quota used up.
+        RunGoneError: the path is in the folder of a run that was opened, and is not there any more.
         RunError: any other OSError.
     """
     try:
@@ -58,6 +62,8 @@ def explained(action: str, path: Path) -> Iterator[None]:
         message = f"Cannot {action} {path}: {reason}"
         if error.errno in _NO_ROOM:
             raise NoRoomError(message, hint, reason=reason) from error
+        if error.errno in _NOT_THERE and (gone := moved.gone_with(path)):
+            raise gone from error
         raise RunError(message, hint) from error
 
 
@@ -223,12 +229,13 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:
+        RunGoneError: the run that it belongs to is not there any more.
         RunError: missing, unreadable, not JSON or not an object.
     """
     try:
         value = json.loads(read_bytes(path))
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing") from None
+    except FileNotFoundError as error:
+        raise moved.gone_with(path) or RunError(f"{path} is missing") from error
     except OSError as error:
         raise RunError(f"Cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

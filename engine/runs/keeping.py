@@ -20,13 +20,13 @@ from engine.errors import ConfigError, RunError
 from engine.runs import io, publishing
 from engine.runs.folder import Run, check_name, names_in
 from engine.runs.litter import find_litter
+from engine.runs.moved import FORMER_NAMES, TRASH, TRASHED
 from engine.runs.outside import refuse_links
 
-TRASH = ".trash"
 MAX_NOTE = 2000
+_MAX_FORMER_NAMES = 20
 
 _TAG = re.compile(r"\w[\w.+=/-]{0,31}")
-_TRASHED = re.compile(r"(.+)-(\d{8}-\d{6})(-\d+)?")
 _TIME = "%Y%m%d-%H%M%S"
 
 
@@ -171,11 +171,18 @@ def rename(run: Run, name: str) -> Run:
             return renamed  # of what cannot be read the folder alone has a name
         if "name" in info:
             try:
-                _edit(renamed, name=name)
+                _edit(renamed, name=name, **{FORMER_NAMES: _former_names(info, run.name, name)})
             except BaseException:
                 _move(renamed.path, run.path)
                 raise
     return renamed
+
+
+def _former_names(info: dict[str, Any], name: str, new: str) -> list[str]:
+    """What a run was called before, the last one last, so that whoever uses one finds it."""
+    known = info.get(FORMER_NAMES)
+    former = [each for each in known if isinstance(each, str)] if isinstance(known, list) else []
+    return [*(each for each in former if each not in (name, new)), name][-_MAX_FORMER_NAMES:]
 
 
 def delete(run: Run) -> Trashed:
@@ -237,7 +244,7 @@ def list_trash(runs_dir: Path) -> list[Trashed]:
         except FileNotFoundError:
             return []
     for path in paths:
-        parts = _TRASHED.fullmatch(path.name)
+        parts = TRASHED.fullmatch(path.name)
         # Without a run.json it is the place that a run is about to be moved to.
         if parts and (path / "run.json").exists():
             try:

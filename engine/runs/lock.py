@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import RunError
-from engine.runs import io
+from engine.runs import io, moved
 from engine.runs.heartbeat import Heartbeat, OwnedError, is_beating
 
 LOCK = ".lock"
@@ -39,9 +39,11 @@ class Ownership:
         note: what a person should know of it; empty where locks work.
     """
 
-    def __init__(self, name: str, heartbeat: Heartbeat | None) -> None:
+    def __init__(self, folder: Path, descriptor: int, heartbeat: Heartbeat | None) -> None:
         self.note = ""
-        self._name = name
+        self._folder = folder
+        self._descriptor = descriptor
+        self._mark = moved.mark_of(folder)
         self._heartbeat = heartbeat
         if heartbeat is not None:
             self.note = "no locks on this file system: a file with a heartbeat owns the run"
@@ -50,11 +52,17 @@ class Ownership:
         """Cheap; for every step.
 
         Raises:
+            RunGoneError: its folder was moved away or removed. One of that name is another run's.
             LockLostError: it is owned no longer. Nothing may be written into its folder.
         """
+        if not _is_at(self._descriptor, self._folder / LOCK):
+            gone = moved.gone(self._folder, self._mark)
+            if gone is not None:
+                raise gone
         if self._heartbeat is not None and not self._heartbeat.still_beats():
+            name = self._folder.name
             raise LockLostError(
-                f"Another process has taken {self._name} over, since this one did not answer",
+                f"Another process has taken {name} over, since this one did not answer",
                 "Look there; this one has stopped and written nothing since.",
             )
 
@@ -66,13 +74,8 @@ def owning(folder: Path) -> Iterator[Ownership]:
     Raises:
         RunError: another process, or another thread of this one, owns it; or it is not there.
     """
-    try:
-        with io.explained("lock", folder):
-            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except RunError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            raise _gone(folder) from None
-        raise
+    with io.explained("lock", folder):
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     heartbeat = None
     try:
         with io.explained("lock", folder):
@@ -83,8 +86,8 @@ def owning(folder: Path) -> Iterator[Ownership]:
                 raise _owned(folder)
             # Moved away before it was locked: a folder of that name is another run.
             if not _is_at(descriptor, folder / LOCK):
-                raise _gone(folder)
-        yield Ownership(folder.name, heartbeat)
+                raise moved.find_moved(folder)
+        yield Ownership(folder, descriptor, heartbeat)
     finally:
         if heartbeat is not None:
             heartbeat.close()
@@ -173,11 +176,4 @@ def _owned(folder: Path) -> RunError:
     return RunError(
         f"{folder.name} is being trained by another process",
         "Wait until it has ended, or stop it there.",
-    )
-
-
-def _gone(folder: Path) -> RunError:
-    return RunError(
-        f"{folder.name} is no longer in {folder.parent}",
-        "It was renamed or deleted; `ddpm-tui runs` and `ddpm-tui trash` list what there is.",
     )

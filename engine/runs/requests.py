@@ -31,6 +31,7 @@ def ask(run: Run, what: Request) -> None:
         RunError: nobody trains it, or its folder cannot be written.
     """
     if not run.is_locked():
+        run.check_here()
         raise RunError(f"{run.name} is not being trained", f"Train it: ddpm-tui resume {run.name}")
     folder = run.folder_for(_FOLDER)
     # By name they are in the order in which they were made, to the resolution of the clocks.

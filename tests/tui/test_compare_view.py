@@ -301,12 +301,12 @@ async def test_a_run_that_disappears_is_said_and_the_others_stay(runs: list[Run]
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await opened(app, runs, pilot)
         shutil.rmtree(runs[1].path)
-        await until(lambda: "The folder of other is gone" in toasts(app), pilot)
+        await until(lambda: "other is no longer in" in toasts(app), pilot)
         await until(lambda: " gone" in text(app), pilot)
         assert len(curves(app).series[1].x), "what was known of it stays"
         rows(runs[0], {300: 0.1})
         await until(lambda: curves(app).series[0].x[-1] == 300, pilot)
-        assert toasts(app).count("is gone") == 1
+        assert toasts(app).count("no longer in") == 1
 
 
 async def test_one_run_and_too_many_are_said(runs: list[Run]) -> None:

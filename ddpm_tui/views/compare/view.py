@@ -81,7 +81,7 @@ class CompareView(PanedView, PictureView):
         self._left_out = len(runs) - len(self._runs)
         self._feed = CompareFeed(self._runs, self.post_message)
         self._sides: Sides | None = None
-        self._gone: frozenset[str] = frozenset()
+        self._told_gone: frozenset[str] = frozenset()
         self._at: int | None = None  # the step of the grids that was asked for
         self._seed = 0
         self._which = "best"
@@ -151,14 +151,15 @@ class CompareView(PanedView, PictureView):
         self._samples.show_sides(sides)
 
     def _tell_gone(self, comparison: Comparison) -> None:
-        gone = frozenset(each.name for each in comparison.standings if each.status.state == GONE)
-        for name in sorted(gone - self._gone):
+        gone = {each.name: each for each in comparison.standings if each.status.state == GONE}
+        for name in sorted(gone.keys() - self._told_gone):
             self.notify(
-                f"The folder of {name} is gone; what was known of it stays.",
+                clean(f"{gone[name].status.reason} What was known of it stays.", 400),
                 severity="warning",
+                timeout=12,
                 markup=False,
             )
-        self._gone = gone
+        self._told_gone = frozenset(gone)
 
     def on_run_curves_cursor_moved(self) -> None:
         self._show_tables()

@@ -41,6 +41,7 @@ class ForwardStage(PictureView):
     """Real images at a t, two schedules, and a network that looks; whatever the keys are."""
 
     VIEW = "forward"
+    CHOOSES_RUN = "forward.run"
 
     DEFAULT_CSS = """
     ForwardStage .line { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -58,6 +59,7 @@ class ForwardStage(PictureView):
         super().__init__()
         self._opened = False
         self._loaded: Loaded | None = None
+        self._has_failed = False  # whether there will be no images until somebody does something
         self._pair = Pair()
         self._t = -1  # of A; −1 are the originals
         self._first = 0  # the image that comes first
@@ -100,6 +102,10 @@ class ForwardStage(PictureView):
         # The first one may come before the panes.
         for charts in self.query(Charts):
             charts.show_alone(event.size.width < _NARROW)
+
+    @property
+    def runs_shown(self) -> tuple[Run, ...]:
+        return (self._network.run,) if self._network is not None else ()
 
     @property
     def pictures(self) -> Pictures:
@@ -147,6 +153,7 @@ class ForwardStage(PictureView):
         if self._loaded is None and message.network is not None:
             self._load()  # without the network there is still something to see
         elif self._loaded is None:
+            self._has_failed = True
             self.pictures.say(str(message.error))
         self._tell()
 

@@ -32,16 +32,27 @@ class ForwardView(ForwardStage):
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("forward")]
 
+    def _is_loading(self) -> bool:
+        """Whether there is nothing to show yet; says so."""
+        loading = self._loaded is None and not self._has_failed
+        if loading:
+            self.notify("Loading torch and the images …")
+        return loading
+
     def action_move(self, by: int) -> None:
+        if self._is_loading():
+            return
         self._t = max(self._t + by, -1)
         self._show()
 
     def action_jump(self, where: str) -> None:
+        if self._is_loading():
+            return
         self._t = -1 if where == "start" else self._pair.a.timesteps - 1
         self._show()
 
     def action_page(self, by: int) -> None:
-        if self._loaded is not None:
+        if not self._is_loading() and self._loaded is not None:
             self._first = (self._first + by) % len(self._loaded.class_names)
             self._show()
 
@@ -53,15 +64,24 @@ class ForwardView(ForwardStage):
         self._show()
 
     def action_cycle(self, which: str) -> None:
+        if self._is_loading():
+            return
         self._compare(self._pair.cycled(which))
 
     def action_swap(self) -> None:
+        if self._is_loading():
+            return
         self._compare(self._pair.swapped())
 
     def action_align(self) -> None:
+        if self._is_loading():
+            return
         self._compare(replace(self._pair, by_snr=not self._pair.by_snr))
 
     def action_schedules(self) -> None:
+        if self._is_loading():
+            return
+
         def answered(pair: Pair | None) -> None:
             if pair is not None:
                 self._compare(pair)
@@ -75,6 +95,8 @@ class ForwardView(ForwardStage):
 
     def action_denoise(self) -> None:
         """What the network makes of the images, or back to the schedules."""
+        if self._is_loading():
+            return
         if self._mode == NETWORK:
             self._choose_mode(BESIDE)
             self._show()
@@ -85,6 +107,9 @@ class ForwardView(ForwardStage):
             self.action_run()
 
     def action_run(self) -> None:
+        if self._is_loading():
+            return
+
         def chosen(network: Network | None) -> None:
             if network is not None:
                 self._load(network, look=True)
@@ -94,6 +119,8 @@ class ForwardView(ForwardStage):
 
     def action_told(self) -> None:
         """Ask the network with the class of each image, or without."""
+        if self._is_loading():
+            return
         network, config = self._network, self._config
         if network is None or config is None:
             self.notify(texts.NO_NETWORK)
@@ -105,12 +132,16 @@ class ForwardView(ForwardStage):
             self._load(replace(network, told=not network.told), look=True)
 
     def action_curve(self) -> None:
+        if self._is_loading():
+            return
         self.charts.next()
 
     def action_large(self) -> None:
         self.toggle_class("-large")
 
     def action_strip(self) -> None:
+        if self._is_loading():
+            return
         if self._mode == STRIP:
             self._choose_mode(BESIDE)
             if self._before_strip == NETWORK:
@@ -121,14 +152,14 @@ class ForwardView(ForwardStage):
         self._show()
 
     def action_dataset(self) -> None:
-        if self._loaded is not None:
+        if not self._is_loading() and self._loaded is not None:
             self.query_one("#what", Static).update("Loading the next data set …")
             self._load(self._network, after=self._loaded.dataset)
 
     def action_save(self) -> None:
         """Write what is on the screen."""
         loaded, pair, t, known = self._loaded, self._pair, self._t, self._known
-        if loaded is None:
+        if self._is_loading() or loaded is None:
             return
         if self._mode == NETWORK:
             if known is None or self._prober is None or self._network is None:

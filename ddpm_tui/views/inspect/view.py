@@ -27,7 +27,7 @@ from ddpm_tui.views.inspect.pages import PAGES, Look, Page
 from ddpm_tui.views.inspect.pictures import EmbeddingMaps, ScheduleCurves
 from ddpm_tui.widgets.sheet import Sheet
 from ddpm_tui.worker import sparing_the_training
-from engine.errors import EngineError
+from engine.errors import EngineError, RunGoneError
 from engine.runs.folder import Run, list_runs
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class InspectView(View):
     """The current run, or a preset where there is none, in seven pages."""
 
     VIEW = "inspect"
+    CHOOSES_RUN = "inspect.run"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("inspect")]
 
     DEFAULT_CSS = """
@@ -129,6 +130,13 @@ class InspectView(View):
             self._preset = ""
         self._look_at()
 
+    @property
+    def runs_shown(self) -> tuple[Run, ...]:
+        return (self._run,) if self._run is not None and not self._preset else ()
+
+    def run_came_back(self) -> None:
+        self._look_at()
+
     # --- What is looked at ---------------------------------------------------------------------
 
     def _look_at(self) -> None:
@@ -140,8 +148,10 @@ class InspectView(View):
             else:
                 subject = run_subject(run)
         except EngineError as error:
-            self._study, self._problem = None, str(error)
-            self._show()
+            studied = self._study.subject.run if self._study else None
+            if not (isinstance(error, RunGoneError) and studied == run):
+                self._study, self._problem = None, str(error)
+            self._show()  # what was found out of a run that is gone stays
             return
         known = self._study if self._study and self._study.subject == subject else None
         self._problem = ""
@@ -291,12 +301,21 @@ class InspectView(View):
         self._turn_to(PAGES[message.index])
 
     def action_move(self, by: int) -> None:
+        if not self._sheet.count:
+            self._say_loading()
+            return
         self._sheet.move(by)
 
     def action_screenful(self, by: int) -> None:
+        if not self._sheet.count:
+            self._say_loading()
+            return
         self._sheet.move(by * self._sheet.page)
 
     def action_end(self, where: str) -> None:
+        if not self._sheet.count:
+            self._say_loading()
+            return
         self._sheet.go_to(0 if where == "first" else self._sheet.count - 1)
 
     @on(Sheet.Chosen)
@@ -309,6 +328,7 @@ class InspectView(View):
     def action_open(self) -> None:
         study, at = self._study, self._sheet.cursor
         if study is None or study.anatomy is None or at is None:
+            self._say_loading()
             return
         lines = network.lines(study.anatomy, study.timing, self._look.tree)
         if at < len(lines) and lines[at].part.has_parts:
@@ -316,9 +336,15 @@ class InspectView(View):
 
     def action_open_all(self) -> None:
         if self._study is None or self._study.anatomy is None:
+            self._say_loading()
             return
         everything = frozenset(part.name for part in self._study.anatomy.parts if part.has_parts)
         self._open(frozenset({""}) if self._look.tree.opened >= everything else everything)
+
+    def _say_loading(self) -> None:
+        """Why a key has no effect yet; what cannot be read is said where the rows would be."""
+        if self._study is not None:
+            self.notify(self._page.waits_for)
 
     def _open(self, names: frozenset[str]) -> None:
         self._look = replace(self._look, tree=replace(self._look.tree, opened=names))
@@ -358,6 +384,9 @@ class InspectView(View):
     # --- Going to a timestep -------------------------------------------------------------------
 
     def action_go_to(self) -> None:
+        if not self._sheet.count:
+            self._say_loading()
+            return
         self.add_class("-asking")
         self.query_one("#go-to", Input).focus()
 

@@ -15,7 +15,8 @@ from ddpm_tui.views.runs.choosing import Choosing
 from ddpm_tui.views.runs.deeds import Act, Deed
 from engine.errors import RunError
 from engine.runs.folder import Run, check_name
-from engine.runs.keeping import MAX_NOTE, TRASH, check_tag
+from engine.runs.keeping import MAX_NOTE, check_tag
+from engine.runs.moved import TRASH
 
 # What can be undone; each of ten thousand runs has its own part in it.
 _UNDOS = 50

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import work
 
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.sample.favourites import Favourites
-from ddpm_tui.views.sample.looking import NOTHING_YET
 from ddpm_tui.views.sample.performing import Performing
 from ddpm_tui.views.sample.recording import Recording
-from engine.errors import EngineError
+from engine.errors import EngineError, RunGoneError
 from engine.runs.folder import Run, open_run
 
 if TYPE_CHECKING:
     from engine.takes.favourites import Favourite
+    from engine.takes.files import TakeFiles
 
 
 class Keeping(Performing):
@@ -24,7 +25,7 @@ class Keeping(Performing):
     def action_keep(self) -> None:
         recording, settings = self._recording, self._settings
         if recording is None or settings is None or not len(recording):
-            self.notify(NOTHING_YET)
+            self._say_nothing_yet()
             return
         from engine.takes.favourites import add_favourite
 
@@ -47,6 +48,9 @@ class Keeping(Performing):
         )
 
     def action_favourites(self) -> None:
+        if self._settings is None and self._reading:
+            self._say_nothing_yet()
+            return
         if self._settings is None:
             self.notify("There is no run yet; 1 lists the runs.")
             return
@@ -68,13 +72,16 @@ class Keeping(Performing):
 
     def action_copy_command(self) -> None:
         if self._recording is None:
-            self.notify(NOTHING_YET)
+            self._say_nothing_yet()
             return
         self.workbench.copy_command(self._command(self._recording.recipe))
 
     def action_save(self, every_step: bool = False) -> None:
         recording, settings = self._recording, self._settings
-        if recording is None or settings is None or not recording.complete:
+        if recording is None or settings is None:
+            self._say_nothing_yet()
+            return
+        if not recording.complete:
             self.notify("There is something to save after the last step; End plays there.")
             return
         self._save(recording, settings.run, every_step)
@@ -83,15 +90,29 @@ class Keeping(Performing):
     def _save(self, recording: Recording, run: Run, every_step: bool) -> None:
         from engine.takes.files import save_take
 
-        steps = (
-            (lane, step) for lane in range(len(recording.lanes)) for step in recording.steps(lane)
-        )
+        def save(run: Run, out: Path | None) -> TakeFiles:
+            steps = (
+                (lane, step)
+                for lane in range(len(recording.lanes))
+                for step in recording.steps(lane)
+            )
+            return save_take(
+                run, recording.recipe, recording.lanes, steps, out=out, trajectory=every_step
+            )
+
+        title = "Saved"
         try:
-            files = save_take(run, recording.recipe, recording.lanes, steps, trajectory=every_step)
+            try:
+                files = save(run, None)
+            except RunGoneError as error:
+                # The pictures are only here: they go where one is.
+                files, title = save(run, Path("samples")), f"Saved here: {error.message}"
         except EngineError as error:
             self.app.call_from_thread(self.workbench.complain, error)
             return
         names = [str(files.png), files.gif.name, files.recipe.name]
         names += [path.name for path in files.trajectories]
         text = clean("\n".join(names)) + "\n" + clean(f"$ {self._command(recording.recipe)}", 2000)
-        self.app.call_from_thread(self.notify, text, title="Saved", timeout=15, markup=False)
+        self.app.call_from_thread(
+            self.notify, text, title=clean(title, 200), timeout=15, markup=False
+        )

@@ -41,6 +41,7 @@ class Looking(PictureView):
         self._performer: Performer | None = None
         self._playhead = Playhead()
         self._wanted_index = 0
+        self._reading = False  # whether it is not known yet what there is to draw with
         self._coming = False  # whether a take has begun that has told nothing yet
         self._chosen = 0  # the picture that turns are about
         self._look = ALL
@@ -168,12 +169,21 @@ class Looking(PictureView):
     def _is_large(self) -> bool:
         return self.has_class("-large")
 
+    def _say_nothing_yet(self) -> None:
+        """Why a key that is about pictures has no effect."""
+        if self._reading and self._performer is None:
+            self.notify("Loading torch and looking for checkpoints …")
+        elif self._performer is not None:
+            self.notify("Loading torch and the network; the first step is still to come.")
+        else:
+            self.notify(NOTHING_YET)
+
     # --- Keys: through time --------------------------------------------------------------------
 
     def action_toggle_play(self) -> None:
         recording, head = self._recording, self._playhead
         if recording is None:
-            self.notify(NOTHING_YET)
+            self._say_nothing_yet()
             return
         if not head.playing and head.index == recording.num_steps:
             head.position = 0.0  # play again
@@ -190,6 +200,8 @@ class Looking(PictureView):
             self.action_large()
         elif self._playhead.playing and self._recording is not None:
             self.action_toggle_play()
+        elif self._recording is None:
+            self._say_nothing_yet()
 
     def action_scrub(self, by: int) -> None:
         self._move_to(max(self._playhead.index + by, 0))
@@ -197,6 +209,7 @@ class Looking(PictureView):
     def action_scrub_to(self, index: int) -> None:
         recording = self._recording
         if recording is None:
+            self._say_nothing_yet()
             return
         if index == -1 and not recording.complete:
             # Play there: who skips the way to the end does not see it, but it has to be taken.
@@ -210,6 +223,7 @@ class Looking(PictureView):
         """Show a frame and stay there; what is not computed yet is."""
         recording = self._recording
         if recording is None:
+            self._say_nothing_yet()
             return
         self._wanted_index = min(index, recording.num_steps)
         self._playhead.move_to(self._wanted_index, recording.num_steps)
@@ -220,6 +234,8 @@ class Looking(PictureView):
 
     def action_speed(self, factor: float) -> None:
         self._playhead.change_speed(factor > 1)
+        if self._recording is None:
+            self.notify(f"{self._playhead.speed} steps a second")
         self._show()
 
     def action_look(self) -> None:
@@ -231,6 +247,7 @@ class Looking(PictureView):
 
     def action_choose(self, by: int) -> None:
         if self._recording is None or not len(self._recording):
+            self._say_nothing_yet()
             return
         index = min(self._playhead.index, len(self._recording) - 1)
         self._chosen = (self._chosen + by) % len(self._recording.values(index))

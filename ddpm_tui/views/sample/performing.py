@@ -18,7 +18,7 @@ from ddpm_tui.views.sample.readout import LookPane
 from ddpm_tui.views.sample.recording import LOOKS, Recording
 from ddpm_tui.views.sample.settings import DrawSettings, pictures
 from ddpm_tui.widgets.timeline import Timeline
-from engine.errors import EngineError
+from engine.errors import EngineError, RunGoneError
 from engine.runs.folder import Run
 from engine.takes.recipe import FromNoise, Recipe
 
@@ -40,6 +40,10 @@ class Performing(Looking):
         self._models: Models | None = None
         self._before: Recording | None = None  # what a take that fails gives way to
         self._past: list[Recipe] = []  # what undo goes back to
+
+    @property
+    def runs_shown(self) -> tuple[Run, ...]:
+        return (self._settings.run,) if self._settings is not None else ()
 
     def on_unmount(self) -> None:
         self._dismiss_performer()
@@ -168,7 +172,8 @@ class Performing(Looking):
             self.notify(text, title="Not done", severity="error", timeout=20, markup=False)
         kept = self._before or self._recording
         if kept is None or self._settings is None:
-            self._say("Nothing was drawn. d tries again, o changes the settings.")
+            why = f"{error} " if isinstance(error, RunGoneError) else ""
+            self._say(f"{why}Nothing was drawn. d tries again, o changes the settings.")
             return
         self._recording = kept
         if self._past and self._past[-1] == kept.recipe:

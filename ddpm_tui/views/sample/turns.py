@@ -8,7 +8,6 @@ from textual.screen import Screen
 
 from ddpm_tui.views.sample import forms
 from ddpm_tui.views.sample.forms import Place
-from ddpm_tui.views.sample.looking import NOTHING_YET
 from ddpm_tui.views.sample.painter import MaskPainter, Painted
 from ddpm_tui.views.sample.performing import Performing
 from engine.errors import EngineError
@@ -22,7 +21,7 @@ class Turns(Performing):
         """Where one is, and what can be done there; says so when that is nowhere."""
         recording = self._recording
         if recording is None or not len(recording):
-            self.notify(NOTHING_YET)
+            self._say_nothing_yet()
             return None
         if self._playhead.playing:
             self.action_toggle_play()

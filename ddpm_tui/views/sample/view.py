@@ -25,6 +25,7 @@ from ddpm_tui.widgets.timeline import Timeline
 from engine.errors import EngineError
 from engine.runs.checkpoint import find_checkpoint, list_checkpoints
 from engine.runs.folder import Run, list_runs
+from engine.runs.moved import gone
 from engine.takes.recipe import Recipe
 
 _RUNS_OFFERED = 100
@@ -38,11 +39,17 @@ READY = "d draws {num} from {run}. o changes the settings."
 
 
 class RunsRead(Message):
-    """What there is to draw with; `offer` is None when there is no run with a checkpoint."""
+    """What there is to draw with; `offer` is None when there is no run with a checkpoint.
 
-    def __init__(self, runs: tuple[Run, ...], offer: RunOffer | None, quick: bool) -> None:
+    Attributes:
+        problem: why the run that was wanted is not the one that is offered; empty where it is.
+    """
+
+    def __init__(
+        self, runs: tuple[Run, ...], offer: RunOffer | None, quick: bool, problem: str
+    ) -> None:
         super().__init__()
-        self.runs, self.offer, self.quick = runs, offer, quick
+        self.runs, self.offer, self.quick, self.problem = runs, offer, quick, problem
 
 
 class RunsUnread(Message):
@@ -57,6 +64,7 @@ class SampleView(Turns, Keeping):
     """Perform takes: pause, step, look, and change what happens at any step."""
 
     VIEW = "sample"
+    CHOOSES_RUN = "sample.settings"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("sample")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (28, "-tall")]  # noqa: RUF012 - as in View
 
@@ -93,6 +101,7 @@ class SampleView(Turns, Keeping):
         super().__init__()
         self._runs: tuple[Run, ...] = ()
         self._seen_current: Run | None = None  # the workbench's current run, last time
+        self._draws_when_read = False  # d was pressed before it was known what to draw with
 
     def body(self) -> ComposeResult:
         yield Static("", id="settings", markup=False)
@@ -112,6 +121,7 @@ class SampleView(Turns, Keeping):
             self._seen_current = current
             if self._settings is None or current != self._settings.run:
                 self._forget()
+        self._reading = True
         self._read_runs(current if self._settings is None else self._settings.run)
         self._pace()
 
@@ -140,6 +150,9 @@ class SampleView(Turns, Keeping):
         try:
             listed = list_runs(self.workbench.runs_dir)
             able = (run for run in listed if list_checkpoints(run))
+            problem = ""
+            if wanted is not None and (error := gone(wanted.path)):
+                wanted, problem = None, str(error)
             chosen = wanted or next(able, None) or next(iter(listed), None)
             offer = None if chosen is None else RunOffer.read(chosen)
             others = [run for run in listed[:_RUNS_OFFERED] if list_checkpoints(run)]
@@ -151,17 +164,29 @@ class SampleView(Turns, Keeping):
                 self.post_message(RunsUnread(error))
             return
         if not worker.is_cancelled:
-            self.post_message(RunsRead(tuple(others), offer, quick))
+            self.post_message(RunsRead(tuple(others), offer, quick, problem))
 
     def on_runs_unread(self, message: RunsUnread) -> None:
+        self._reading, self._draws_when_read = False, False
         if self._recording is None:
             self._say(str(message.error))
 
+    def run_came_back(self) -> None:
+        if self._settings is not None:
+            self._read_runs(self._settings.run)
+
     def on_runs_read(self, message: RunsRead) -> None:
-        self._runs, self._offer = message.runs, message.offer
-        offer = message.offer
+        self._reading = False
+        draws, self._draws_when_read = self._draws_when_read, False
+        self._runs = message.runs
+        if message.problem and self._settings is not None:
+            return  # the line above says it, and what is on the screen stays
+        self._offer = offer = message.offer
+        if message.problem:
+            self.notify(clean(message.problem), severity="warning", timeout=12, markup=False)
+            draws = False
         if offer is None:
-            self._say(NO_RUNS)
+            self._say(f"{message.problem} {NO_RUNS}".strip())
         elif self._settings is None:
             self._settings = offer.defaults(quick=message.quick)
             self._tell_settings()
@@ -170,6 +195,8 @@ class SampleView(Turns, Keeping):
         idle = self._recording is None and self._performer is None
         if offer is not None and offer.checkpoints and idle:
             self._say_ready()
+            if draws:
+                self.action_draw()
 
     def _say_ready(self) -> None:
         if self._settings is not None:
@@ -181,8 +208,14 @@ class SampleView(Turns, Keeping):
     def action_draw(self) -> None:
         settings = self._settings
         if settings is None:
-            self.notify("There is no run to draw from yet; 1 lists the runs.")
+            if self._reading:
+                self._draws_when_read = True
+                self._say("Loading torch and looking for checkpoints … then it draws.")
+            else:
+                self.notify("There is no run to draw from yet; 1 lists the runs.")
             return
+        if not self.is_here(settings.run):
+            return  # what is on the screen stays
 
         def recipe() -> Recipe:
             from engine.config import override_sampling
@@ -203,7 +236,11 @@ class SampleView(Turns, Keeping):
 
     def action_settings(self) -> None:
         if self._settings is None:
-            self.notify("There is no run to draw from yet; 1 lists the runs.")
+            self.notify(
+                "Loading torch and looking for checkpoints …"
+                if self._reading
+                else "There is no run to draw from yet; 1 lists the runs."
+            )
             return
 
         def chosen(settings: DrawSettings | None) -> None:

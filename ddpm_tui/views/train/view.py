@@ -90,6 +90,10 @@ class TrainView(PanedView, PictureView):
         return self._feed.run if self._feed else None
 
     @property
+    def runs_shown(self) -> tuple[Run, ...]:
+        return (self._feed.run,) if self._feed else ()
+
+    @property
     def _chart(self) -> CurveChart:
         return self.query_one(CurveChart)
 
@@ -264,6 +268,8 @@ class TrainView(PanedView, PictureView):
         if training is not None and self.workbench.trains(run):
             training.request(what)
             self.workbench.show_activity()
+            if not self.workbench.torch_ready:
+                self.notify("Torch still loads; it is done when the training begins.")
             return True
         if run is None or not self._is_trained:
             return False
