@@ -161,6 +161,12 @@ def _call_in(
     return output
 
 
+def chunks_of(pictures: range) -> list[range]:
+    """The pictures that go through the network together."""
+    starts = range(pictures.start, pictures.stop, CHUNK)
+    return [range(i, min(i + CHUNK, pictures.stop)) for i in starts]
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """The network of a checkpoint, ready to sample.
@@ -232,21 +238,38 @@ class TrainedModel:
             self.image_shape,
         )
 
+    def labels(self, sampling: SamplingConfig, indices: Sequence[int]) -> Tensor | None:
+        """The classes that the pictures `indices` are drawn of.
+
+        Returns:
+            int64 (N,) on the CPU; None where the network knows no classes or the prompt mixes
+            several.
+
+        Raises:
+            ConfigError: the prompt names no class of the data set.
+        """
+        denoiser = self.denoiser(sampling, indices)
+        if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
+            return denoiser.asked.parts[0][0].cpu()
+        return None
+
     def draw_in_chunks(
         self,
         sampling: SamplingConfig,
         seed: int,
         on_step: Callable[[int, int], None] | None = None,
+        pictures: range | None = None,
     ) -> Iterator[tuple[range, ReverseStep]]:
         """The reverse process for `sampling.num` pictures, a chunk of them after the other.
 
         Args:
+            pictures: only these of them.
             on_step: told (timesteps done, timesteps in all), each a network call, with heun two.
 
         Yields:
             The indices of the chunk and its step; memory does not grow with the number of chunks.
         """
-        chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
+        chunks = chunks_of(range(sampling.num) if pictures is None else pictures)
         for number, indices in enumerate(chunks):
             for step in self.draw(sampling, seed, indices):
                 yield indices, step
@@ -328,7 +351,4 @@ def sample_pixels(
     """
     for indices, step in trained.draw_in_chunks(sampling, seed, on_step):
         if step.index == step.num_steps - 1:
-            denoiser, labels = trained.denoiser(sampling, indices), None
-            if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
-                labels = denoiser.asked.parts[0][0].cpu()
-            yield to_uint8(step.prev_sample).cpu(), labels
+            yield to_uint8(step.prev_sample).cpu(), trained.labels(sampling, indices)
