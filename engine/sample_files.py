@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,29 +102,24 @@ def write_samples(
         )
     folder = trained.run.output_folder("samples", out)
     stem = sample_stem(sampling, seed, trained.step, stretched=stretched)
-    files = SampleFiles(
-        *(folder / f"{stem}{end}" for end in (".png", ".gif", ".npy", ".labels.npy"))
+    png, gif, npy, beside = (
+        folder / f"{stem}{end}" for end in (".png", ".gif", ".npy", ".labels.npy")
     )
+    labels = _labels(trained, sampling)
     arguments = _arguments(trained, sampling, seed, stretched)
-    shown = [files.png, files.gif]
     with open_shards(
         *(folder, stem, arguments, sampling.num, trained.image_shape),
-        shown=[path.name for path in shown],
+        shown=[png.name, gif.name],
     ) as shards:
         shards.check_room()
         if shards.done and on_resume:
             on_resume(shards.done)
         try:
             _draw_missing(trained, sampling, seed, stretched, on_step, shards)
-            assert files.npy is not None
-            assert files.labels is not None
-            shards.merge(files.npy)
-            labels = _labels(trained, sampling)
-            if labels is None:
-                files = replace(files, labels=None)
-            else:
-                write_labels(files.labels, labels)
-            for path in shown:
+            shards.merge(npy)
+            if labels is not None:
+                write_labels(beside, labels)
+            for path in (png, gif):
                 copy_whole(shards.folder / path.name, path)
         except NoRoomError as error:
             if not shards.done:
@@ -135,7 +130,7 @@ def write_samples(
                 f"{sampling.num:,} pictures are kept, and it goes on from there.",
                 reason=error.reason,
             ) from None
-    return files
+    return SampleFiles(png, gif, npy, beside if labels is not None else None)
 
 
 def _draw_missing(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.conditioning import Condition, Guided, condition
-from engine.config import DiffusionConfig, RunConfig, SamplingConfig
+from engine.config import RunConfig, SamplingConfig
 from engine.data.range import to_uint8
 from engine.device import (
     autocast,
@@ -105,13 +105,13 @@ def make_descent(
 _SIGNAL_AT_START = 0.05
 
 
-def start_note(diffusion: DiffusionConfig, sampling: SamplingConfig) -> str:
+def start_note(schedule: NoiseSchedule, sampling: SamplingConfig) -> str:
     """Why pictures from pure noise will be poor: the first timestep is far below T − 1.
 
     There the model expects images of which much can still be seen, and gets x_T, which is noise
-    alone: it shows that noise, or what it takes it for. How far is too far depends on the
-    schedule, so ᾱ decides: more than `_SIGNAL_AT_START` of the image's variance is left at the
-    first timestep, beyond what the schedule leaves at T − 1 anyway, which no spacing can mend.
+    alone. How far is too far depends on the schedule, so ᾱ decides: more than `_SIGNAL_AT_START` of
+    the image's variance is left at the first timestep, beyond what the schedule leaves at T − 1
+    anyway, which no spacing can mend. The spacing `trailing` always starts at T − 1.
 
     Args:
         sampling: for a sampling that starts from noise, not from a picture.
@@ -119,18 +119,16 @@ def start_note(diffusion: DiffusionConfig, sampling: SamplingConfig) -> str:
     Returns:
         "" where it starts high enough.
     """
-    last = diffusion.num_train_timesteps - 1
-    if sampling.timestep_spacing == "trailing" or not sampling.num_inference_steps <= last + 1:
+    total = schedule.num_train_timesteps
+    if sampling.timestep_spacing == "trailing" or sampling.num_inference_steps > total:
         return ""
-    first = inference_timesteps(last + 1, sampling.num_inference_steps, sampling.timestep_spacing)[
-        0
-    ]
-    left = NoiseSchedule.of(diffusion).alphas_cumprod
-    if float(left[first] - left[last]) <= _SIGNAL_AT_START:
+    first = inference_timesteps(total, sampling.num_inference_steps, sampling.timestep_spacing)[0]
+    left = float(schedule.alphas_cumprod[first])
+    if left - float(schedule.alphas_cumprod[-1]) <= _SIGNAL_AT_START:
         return ""
     return (
-        f"sampling starts at t = {first:,} of {last:,}, where {100 * float(left[first]):.0f} % of "
-        "the image's variance should be left, but from pure noise"
+        f"sampling starts at t = {first:,} of {total - 1:,}, from pure noise, where the model "
+        f"expects {left:.0%} of the image's variance to be left"
     )
 
 

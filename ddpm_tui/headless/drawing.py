@@ -41,7 +41,7 @@ def sample(
     trained = load_trained(run, which=which, device=device)
     passed_over.say(trained.passed_over)
     sampling = override_sampling(trained.config, overrides)
-    notes.say_start(trained.config, sampling)
+    notes.say_start(trained.schedule, sampling)
 
     def resumed(done: int) -> None:
         print(f"goes on with picture {done:,} of {sampling.num:,}", file=sys.stderr, flush=True)

@@ -275,7 +275,7 @@ def _carry_out(
         overrides.setdefault("num_inference_steps", min(request.most_steps, total))
     sampling = override_sampling(trained.config, overrides)
     if from_noise:
-        notes.say_start(trained.config, sampling, "--set sampling.timestep_spacing=trailing")
+        notes.say_start(trained.schedule, sampling, "--set sampling.timestep_spacing=trailing")
     with io.advising("--out"):
         run.check_output("samples", request.out)
         with progress(f"editing {run.name}", 0, quiet=request.as_json) as bar:

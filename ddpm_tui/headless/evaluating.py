@@ -48,7 +48,7 @@ def evaluate(
     passed_over.say(trained.passed_over)
     # All classes: the reference is the whole training split, whatever a run's own prompt is.
     sampling = override_sampling(trained.config, {**overrides, "prompt": ""})
-    notes.say_start(trained.config, sampling, "--set sampling.timestep_spacing=trailing")
+    notes.say_start(trained.schedule, sampling, "--set sampling.timestep_spacing=trailing")
     with io.advising("--out"):
         run.check_output("evaluations", out)
     dataset = load(trained.config.data.dataset, data_dir=data_dir, device=trained.device)

@@ -6,11 +6,12 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.config import RunConfig, SamplingConfig
+    from engine.config import SamplingConfig
+    from engine.schedule import NoiseSchedule
 
 
 def say_start(
-    config: RunConfig, sampling: SamplingConfig, option: str = "--timestep-spacing trailing"
+    schedule: NoiseSchedule, sampling: SamplingConfig, option: str = "--timestep-spacing trailing"
 ) -> None:
     """Print a note where a sampling from noise starts far below T − 1.
 
@@ -19,5 +20,5 @@ def say_start(
     """
     from engine.sampling import start_note
 
-    if note := start_note(config.diffusion, sampling):
+    if note := start_note(schedule, sampling):
         print(f"note: {note}; use {option}", file=sys.stderr, flush=True)

@@ -97,7 +97,7 @@ def take(
     lanes = lay_lanes(trained.schedule, recipe)
     if isinstance(recipe.origin, FromNoise):
         for sampling in dict.fromkeys(lane.recipe.sampling for lane in lanes):
-            notes.say_start(trained.config, sampling)
+            notes.say_start(trained.schedule, sampling)
     models = [trained] + [
         load_trained(run, which=str(lane.recipe.checkpoint), device=device)
         if lane.recipe.checkpoint != recipe.checkpoint

@@ -64,14 +64,14 @@ def files(samples: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("seen", "drawn"),
     [
-        (lambda samples: len(pieces(samples)) == 1, "256"),
-        (lambda samples: len(pieces(samples)) == 2, "512"),
-        (merging, "600"),
+        (lambda samples: len(pieces(samples)) == 1, 256),
+        (lambda samples: len(pieces(samples)) == 2, 512),
+        (merging, 600),
     ],
     ids=["after the first piece", "after the second", "while the .npy is written"],
 )
 def test_a_killed_drawing_goes_on(
-    conditional: Path, uninterrupted: Path, tmp_path: Path, seen, drawn: str
+    conditional: Path, uninterrupted: Path, tmp_path: Path, seen, drawn: int
 ) -> None:
     shutil.copytree(conditional, tmp_path / "runs")
     samples = tmp_path / "runs" / "classes" / "samples"
