@@ -11,10 +11,10 @@ import math
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -175,14 +175,14 @@ def write_gif(path: Path, frames: Sequence[Pixels], *, columns: int | None = Non
 
 
 @contextmanager
-def npy_writer(path: Path, shape: tuple[int, int, int, int]) -> Iterator[Callable[[Pixels], None]]:
-    """Write pictures as one .npy, piece by piece; it gets its name when all of them are there.
+def npy_file(path: Path, shape: tuple[int, int, int, int]) -> Iterator[BinaryIO]:
+    """A .npy of pictures that gets its name when all of them are there.
 
     Args:
         shape: (N, C, H, W) of all pictures together.
 
     Yields:
-        a function that appends uint8 (n, C, H, W).
+        a file that takes their pixels, uint8, one picture after the other.
 
     Raises:
         RunError: the file cannot be written.
@@ -190,11 +190,7 @@ def npy_writer(path: Path, shape: tuple[int, int, int, int]) -> Iterator[Callabl
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with publishing.published_file(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-
-        def append(images: Pixels) -> None:
-            file.write(np.ascontiguousarray(images).tobytes())
-
-        yield append
+        yield file
 
 
 def frame_indices(num_steps: int, num_frames: int = 100) -> list[int]:

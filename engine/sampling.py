@@ -100,6 +100,38 @@ def make_descent(
     return descend
 
 
+# The share of the image's variance that may be left at the first timestep beyond what is left at
+# T − 1: a fifth of its amplitude. With 10 steps and more the spacing `leading` stays below.
+_SIGNAL_AT_START = 0.05
+
+
+def start_note(schedule: NoiseSchedule, sampling: SamplingConfig) -> str:
+    """Why pictures from pure noise will be poor: the first timestep is far below T − 1.
+
+    There the model expects images of which much can still be seen, and gets x_T, which is noise
+    alone. How far is too far depends on the schedule, so ᾱ decides: more than `_SIGNAL_AT_START` of
+    the image's variance is left at the first timestep, beyond what the schedule leaves at T − 1
+    anyway, which no spacing can mend. The spacing `trailing` always starts at T − 1.
+
+    Args:
+        sampling: for a sampling that starts from noise, not from a picture.
+
+    Returns:
+        "" where it starts high enough.
+    """
+    total = schedule.num_train_timesteps
+    if sampling.timestep_spacing == "trailing" or sampling.num_inference_steps > total:
+        return ""
+    first = inference_timesteps(total, sampling.num_inference_steps, sampling.timestep_spacing)[0]
+    left = float(schedule.alphas_cumprod[first])
+    if left - float(schedule.alphas_cumprod[-1]) <= _SIGNAL_AT_START:
+        return ""
+    return (
+        f"sampling starts at t = {first:,} of {total - 1:,}, from pure noise, where the model "
+        f"expects {left:.0%} of the image's variance to be left"
+    )
+
+
 def x0_limit(sampling: SamplingConfig) -> Callable[[Tensor], Tensor] | None:
     """How the predicted x_0 is kept in range."""
     if sampling.thresholding:
@@ -159,6 +191,12 @@ def _call_in(
     ):
         output: Tensor = model(x_t, *conditions)
     return output
+
+
+def chunks_of(pictures: range) -> list[range]:
+    """The pictures that go through the network together."""
+    starts = range(pictures.start, pictures.stop, CHUNK)
+    return [range(i, min(i + CHUNK, pictures.stop)) for i in starts]
 
 
 @dataclass(frozen=True)
@@ -232,21 +270,38 @@ class TrainedModel:
             self.image_shape,
         )
 
+    def labels(self, sampling: SamplingConfig, indices: Sequence[int]) -> Tensor | None:
+        """The classes that the pictures `indices` are drawn of.
+
+        Returns:
+            int64 (N,) on the CPU; None where the network knows no classes or the prompt mixes
+            several.
+
+        Raises:
+            ConfigError: the prompt names no class of the data set.
+        """
+        denoiser = self.denoiser(sampling, indices)
+        if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
+            return denoiser.asked.parts[0][0].cpu()
+        return None
+
     def draw_in_chunks(
         self,
         sampling: SamplingConfig,
         seed: int,
         on_step: Callable[[int, int], None] | None = None,
+        pictures: range | None = None,
     ) -> Iterator[tuple[range, ReverseStep]]:
         """The reverse process for `sampling.num` pictures, a chunk of them after the other.
 
         Args:
+            pictures: only these of them.
             on_step: told (timesteps done, timesteps in all), each a network call, with heun two.
 
         Yields:
             The indices of the chunk and its step; memory does not grow with the number of chunks.
         """
-        chunks = [range(i, min(i + CHUNK, sampling.num)) for i in range(0, sampling.num, CHUNK)]
+        chunks = chunks_of(range(sampling.num) if pictures is None else pictures)
         for number, indices in enumerate(chunks):
             for step in self.draw(sampling, seed, indices):
                 yield indices, step
@@ -330,7 +385,4 @@ def sample_pixels(
     """
     for indices, step in trained.draw_in_chunks(sampling, seed, on_step):
         if step.index == step.num_steps - 1:
-            denoiser, labels = trained.denoiser(sampling, indices), None
-            if isinstance(denoiser, Guided) and len(denoiser.asked.parts) == 1:
-                labels = denoiser.asked.parts[0][0].cpu()
-            yield to_uint8(step.prev_sample).cpu(), labels
+            yield to_uint8(step.prev_sample).cpu(), trained.labels(sampling, indices)

@@ -16,7 +16,6 @@ from engine.data.range import to_uint8
 from engine.images import Pixels, frame_indices, grid_columns, write_gif, write_png
 from engine.reverse import ReverseStep
 from engine.rng import derive_seed
-from engine.runs import io
 from engine.sample_files import SampleFiles, sample_stem
 from engine.sampling import TrainedModel
 
@@ -118,9 +117,7 @@ def write_sheet(
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = out or trained.run.folder_for("samples")
-    if out:
-        io.make_folder(out, parents=True)
+    folder = trained.run.output_folder("samples", out)
     name = re.sub(r"[^\w.+-]+", "_", sheet.name)
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 9]}-{derive_seed(0, name) % 16**8:08x}"

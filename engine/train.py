@@ -56,6 +56,7 @@ from engine.runs.folder import Run, Status
 from engine.runs.lock import LockLostError, Ownership
 from engine.runs.metrics import append_row, drop_rows_after
 from engine.runs.sweeping import sweep
+from engine.sampling import start_note
 from engine.schedule import NoiseSchedule
 from engine.timesteps import means
 
@@ -237,6 +238,8 @@ class Trainer:
         yield from self._with_room(partial(drop_rows_after, self.run.metrics_path, self.step))
         self._write_status(replace(self._status, state="running", reason=""))
         yield Started(self.step, config.steps, self._status.device, self.dataset.origin, parameters)
+        if config.preview_every and (note := start_note(self.schedule, self.config.preview)):
+            self._notice(f"previews: {note}; use preview.timestep_spacing=trailing")
         yield from self._take_notices()
         if self.step == 0 and config.preview_every:
             yield from self.preview()

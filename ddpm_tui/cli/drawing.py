@@ -67,7 +67,8 @@ def sample(
     """Draw pictures: a PNG grid and a GIF of the reverse process.
 
     The GIF has at most 100 frames, the last one held. Above 256 pictures, grid and GIF show the
-    first 256 and one .npy holds them all.
+    first 256 and one .npy holds them all, with their labels beside it; what is drawn is kept
+    after a kill, and the same command goes on.
     """
     from ddpm_tui.headless import drawing
 
@@ -181,17 +182,25 @@ def export(
     """
     from ddpm_tui.headless import passed_over
     from engine.export import drawn_samples, export_run
+    from engine.runs import io
     from engine.runs.checkpoint import find_checkpoint
+    from engine.runs.folder import prepare_output
 
     opened = open_named(runs_dir, run)
     found = find_checkpoint(opened, checkpoint)
     passed_over.say(found.passed_over)
+    with io.advising("--out"):
+        if out is None:
+            opened.check_output("exports", None)
+        else:  # made beside it
+            prepare_output(out.absolute().parent)
     if drawn_samples(opened, found.step) is None:
         from ddpm_tui.headless import drawing
 
         print(f"{run} has no pictures from step {found.step} yet: drawing them", file=sys.stderr)
         drawing.sample(opened, {}, which=str(found.step), quiet=True)
-    folder = export_run(opened, found, out)
+    with io.advising("--out"):
+        folder = export_run(opened, found, out)
     if as_json:
         files = sorted(path.name for path in folder.iterdir())
         print_json({"run": run, "folder": str(folder), "files": files})

@@ -43,6 +43,9 @@ def evaluate(
             metavar="FILE",
         ),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder [default: the run's evaluations].", metavar="DIR")
+    ] = None,
     device: Device = "auto",
     runs_dir: RunsDir = None,
     data_dir: DataDir = None,
@@ -68,6 +71,7 @@ def evaluate(
         seed=seed,
         which=checkpoint,
         inception=extractor,
+        out=out,
         device=device,
         data_dir=data_dir,
         as_json=as_json,

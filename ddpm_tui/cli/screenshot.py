@@ -8,6 +8,8 @@ from pathlib import Path
 from ddpm_tui.choices import Color
 from ddpm_tui.sanitize import clean
 from engine.errors import ConfigError
+from engine.runs import io
+from engine.runs.folder import prepare_output
 
 
 def write_screenshot(
@@ -33,6 +35,8 @@ def write_screenshot(
     if path.suffix.lower() not in (".svg", ".png"):
         raise ConfigError(f"{path.name} is neither .svg nor .png", "Name the file so.")
     wanted = Wanted(view, parse_size(size), run, tuple(filter(None, press.split(","))))
+    with io.advising("--out"):
+        prepare_output(path.parent)
     # A file is no terminal: without a word for it, it has all colours.
     mode = "truecolor" if color is Color.auto else color.value
     colors.apply(colors.detect(os.environ, mode), os.environ)

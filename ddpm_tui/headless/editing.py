@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.headless import passed_over
+from ddpm_tui.headless import notes, passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.sanitize import clean, clean_lines
 from engine.errors import ConfigError
@@ -107,6 +107,7 @@ def start(request: Request, pictures: Pictures, strength: float, copies: int) ->
         lambda trained, sampling: edits.start(
             trained, sampling, request.seed, pictures.load(trained), strength, copies
         ),
+        from_noise=False,
     )
 
 
@@ -199,6 +200,7 @@ def invert(request: Request, pictures: Pictures, to_prompt: str, refinements: in
             to_prompt=to_prompt,
             refinements=refinements,
         ),
+        from_noise=False,
     )
 
 
@@ -253,8 +255,14 @@ def _mask(mask: str, trained: TrainedModel, resize: bool) -> Tensor:
     return load_mask(Path(mask), height, width, resize=resize)
 
 
-def _carry_out(request: Request, make: Callable[[TrainedModel, SamplingConfig], Edit]) -> None:
+def _carry_out(
+    request: Request,
+    make: Callable[[TrainedModel, SamplingConfig], Edit],
+    *,
+    from_noise: bool = True,
+) -> None:
     from engine.config import override_sampling
+    from engine.runs import io
     from engine.sampling import load_trained
     from engine.sheet import sheet_facts, write_sheet
 
@@ -266,9 +274,13 @@ def _carry_out(request: Request, make: Callable[[TrainedModel, SamplingConfig], 
         total = trained.schedule.num_train_timesteps
         overrides.setdefault("num_inference_steps", min(request.most_steps, total))
     sampling = override_sampling(trained.config, overrides)
-    with progress(f"editing {run.name}", 0, quiet=request.as_json) as bar:
-        sheet = _watch(make(trained, sampling), bar)
-    files = write_sheet(trained, sampling, request.seed, sheet, out=request.out)
+    if from_noise:
+        notes.say_start(trained.schedule, sampling, "--set sampling.timestep_spacing=trailing")
+    with io.advising("--out"):
+        run.check_output("samples", request.out)
+        with progress(f"editing {run.name}", 0, quiet=request.as_json) as bar:
+            sheet = _watch(make(trained, sampling), bar)
+        files = write_sheet(trained, sampling, request.seed, sheet, out=request.out)
     if request.as_json:
         facts = sheet_facts(trained, sampling, request.seed, sheet)
         print(json.dumps({**facts, "png": str(files.png), "gif": str(files.gif)}))

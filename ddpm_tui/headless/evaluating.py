@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.headless import passed_over
+from ddpm_tui.headless import notes, passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.report import table
 from ddpm_tui.sanitize import clean_lines
@@ -24,6 +24,7 @@ def evaluate(
     seed: int = 0,
     which: str = "best",
     inception: Path | None = None,
+    out: Path | None = None,
     device: str = "auto",
     data_dir: Path | None = None,
     as_json: bool = False,
@@ -33,18 +34,23 @@ def evaluate(
     Args:
         overrides: fields of the run's `[sampling]` table.
         inception: weights of Inception v3 to compare by, instead of the classifier's.
+        out: the folder of the figures; the run's `evaluations` when None.
     """
     from engine.config import override_sampling
     from engine.data.dataset import load
     from engine.evaluate.evaluation import check_count
     from engine.evaluate.extractor import find_extractor
     from engine.evaluate.results import evaluate_run, facts
+    from engine.runs import io
     from engine.sampling import load_trained
 
     trained = load_trained(run, which=which, device=device)
     passed_over.say(trained.passed_over)
     # All classes: the reference is the whole training split, whatever a run's own prompt is.
     sampling = override_sampling(trained.config, {**overrides, "prompt": ""})
+    notes.say_start(trained.schedule, sampling, "--set sampling.timestep_spacing=trailing")
+    with io.advising("--out"):
+        run.check_output("evaluations", out)
     dataset = load(trained.config.data.dataset, data_dir=data_dir, device=trained.device)
     with progress(f"training the extractor of {dataset.name}", 0, quiet=as_json) as bar:
         extractor = find_extractor(
@@ -55,8 +61,13 @@ def evaluate(
     # Before the drawing, which takes long.
     if warning := check_count(sampling.num, extractor):
         print(f"ddpm-tui: {warning}", file=sys.stderr)
-    with progress(f"evaluating {run.name}", 0, quiet=as_json) as bar:
-        found, files = evaluate_run(trained, sampling, seed, dataset, extractor, _Stages(bar))
+    with (
+        io.advising("--out"),
+        progress(f"evaluating {run.name}", 0, quiet=as_json) as bar,
+    ):
+        found, files = evaluate_run(
+            trained, sampling, seed, dataset, extractor, _Stages(bar), out=out
+        )
     values = facts(run, found, sampling, seed=seed, step=trained.step)
     if as_json:
         print(json.dumps({**values, "json": str(files.json), "png": str(files.png)}))

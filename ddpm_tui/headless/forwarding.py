@@ -29,8 +29,12 @@ def forward(
     from engine.data.dataset import load
     from engine.forward import ForwardProcess
     from engine.forward_files import write_forward
+    from engine.runs import io
+    from engine.runs.folder import prepare_output
     from engine.schedule import NoiseSchedule
 
+    with io.advising("--out"):
+        prepare_output(out)
     data = load(dataset or default_dataset(data_dir), data_dir=data_dir)
     schedule = NoiseSchedule.create(beta_schedule, num_train_timesteps)
     process = ForwardProcess.of(data, schedule, num, seed)
@@ -66,8 +70,12 @@ def look(
     from engine.forward import ForwardProcess
     from engine.forward_files import write_denoised
     from engine.probe import Probe
+    from engine.runs import io
+    from engine.runs.folder import prepare_output
     from engine.sampling import load_trained
 
+    with io.advising("--out"):
+        prepare_output(out)
     trained = load_trained(run, which=which, device=device)
     passed_over.say(trained.passed_over)
     total = trained.schedule.num_train_timesteps

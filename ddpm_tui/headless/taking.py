@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddpm_tui.headless import passed_over
+from ddpm_tui.headless import notes, passed_over
 from ddpm_tui.headless.progress import Progress, progress
 from ddpm_tui.sanitize import clean, clean_lines, json_text
 from engine.errors import ConfigError
@@ -84,13 +84,20 @@ def take(
     as_json: bool = False,
 ) -> None:
     """Perform a take, and say where its files are."""
+    from engine.runs import io
     from engine.sampling import load_trained
     from engine.takes.files import save_take
+    from engine.takes.recipe import FromNoise
     from engine.takes.text import format_turn, to_json
     from engine.takes.versus import lay_lanes, perform_lanes
 
     trained = load_trained(run, which=str(recipe.checkpoint), device=device)
+    with io.advising("--out"):
+        run.check_output("samples", out)
     lanes = lay_lanes(trained.schedule, recipe)
+    if isinstance(recipe.origin, FromNoise):
+        for sampling in dict.fromkeys(lane.recipe.sampling for lane in lanes):
+            notes.say_start(trained.schedule, sampling)
     models = [trained] + [
         load_trained(run, which=str(lane.recipe.checkpoint), device=device)
         if lane.recipe.checkpoint != recipe.checkpoint
@@ -99,7 +106,10 @@ def take(
     ]
     performed = perform_lanes(models, lanes, data_dir=data_dir)
     total = sum(len(lane.path) for lane in lanes)
-    with progress(f"taking {run.name}", total, quiet=as_json) as bar:
+    with (
+        io.advising("--out"),
+        progress(f"taking {run.name}", total, quiet=as_json) as bar,
+    ):
         files = save_take(
             run, recipe, lanes, _watched(performed, bar, total), out=out, trajectory=trajectory
         )

@@ -67,12 +67,17 @@ def rows(study: Study, width: int) -> list[Row]:
     maths, sampling = study.maths, study.subject.config.sampling
     if maths is None:
         return []
+    from engine.sampling import start_note  # load torch, which the maths needed too
+    from engine.schedule import NoiseSchedule
+
     shown = fact("sampler", f"{sampling.sampler}: {_RULES[sampling.sampler]}", width)
     shown += fact(
         "timesteps",
         f"{len(maths.steps):,} of {maths.timesteps:,}, spacing {sampling.timestep_spacing}",
         width,
     )
+    if note := start_note(NoiseSchedule.of(study.subject.config.diffusion), sampling):
+        shown += fact("note", f"{note}; use timestep_spacing trailing", width)
     if sampling.sampler == "ddim":
         kind = "deterministic" if not sampling.eta else "noise is drawn on the way"
         shown += fact("eta", f"{sampling.eta:g}: {kind}", width)

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.strip import Strip
 
-from engine.errors import EngineError
+from engine.errors import EngineError, RunError
+from engine.runs import io
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
@@ -46,16 +48,19 @@ class Captured:
         try:
             for path in (svg, png):
                 if path is not None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                    io.make_folder(path.parent, parents=True)
             if svg is not None:
-                svg.write_text(self.svg, encoding="utf-8")
+                io.write_atomic(svg, self.svg.encode("utf-8"))
             if png is not None:
-                draw(self.rows, self.width, self.system, self.theme).save(png, optimize=True)
-        except OSError as error:
+                drawn = BytesIO()
+                picture = draw(self.rows, self.width, self.system, self.theme)
+                picture.save(drawn, format="PNG", optimize=True)
+                io.write_atomic(png, drawn.getvalue())
+        except RunError as error:
             raise EngineError(
-                f"The picture of the screen cannot be written ({error})",
+                f"The picture of the screen cannot be written ({error.message})",
                 "Start the workbench in a folder that you may write to.",
-            ) from None
+            ) from error.__cause__
 
 
 def capture(app: App[Any], title: str | None = None) -> Captured:

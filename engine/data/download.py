@@ -113,6 +113,8 @@ def _local_copy(source: Source, root: Path | str | None) -> tuple[Located | None
 
 
 def _fetch_missing(source: Source, folder: Path, progress: Progress, looked: list[str]) -> None:
+    for file in FILES:  # of one that was killed; nobody else is at it
+        _part_of(folder / f"{file}.gz").unlink(missing_ok=True)
     mirrors = _mirrors(source)
     for file in FILES:
         if _has_verified(source, folder, file):
@@ -151,7 +153,7 @@ def _has_verified(source: Source, folder: Path, file: str) -> bool:
 
 def _fetch(source: Source, file: str, url: str, target: Path, progress: Progress) -> None:
     """Fetch one file, verify it and put it in its place; leaves nothing behind otherwise."""
-    part = target.with_name(f".{target.name}.part")
+    part = _part_of(target)
     try:
         _transfer(url, part, progress)
         try:
@@ -161,6 +163,11 @@ def _fetch(source: Source, file: str, url: str, target: Path, progress: Progress
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part_of(target: Path) -> Path:
+    """Where a file is received before it is verified."""
+    return target.with_name(f".{target.name}.part")
 
 
 def _transfer(url: str, part: Path, progress: Progress) -> None:

@@ -47,10 +47,13 @@ def evaluate_run(
     dataset: Dataset,
     extractor: Extractor,
     on_progress: Progress | None = None,
+    *,
+    out: Path | None = None,
 ) -> tuple[Evaluation, EvaluationFiles]:
     """Draw pictures from a run and evaluate them.
 
     Args:
+        out: the folder of the figures; the run's `evaluations` when None.
         dataset: what the run was trained on; its training split is the reference.
 
     Raises:
@@ -59,6 +62,7 @@ def evaluate_run(
         RunError: the run folder cannot be written.
     """
     check_count(sampling.num, extractor)
+    trained.run.check_output("evaluations", out)
     if trained.image_shape != dataset.image_shape:
         raise DataError(
             f"{trained.run.name} draws pictures of {_size(trained.image_shape)}, "
@@ -80,7 +84,7 @@ def evaluate_run(
         pixels, labels, dataset, extractor, real=real, on_progress=on_progress
     )
     files = write_evaluation(
-        trained.run, evaluation, pixels, dataset, sampling, seed=seed, step=trained.step
+        trained.run, evaluation, pixels, dataset, sampling, seed=seed, step=trained.step, out=out
     )
     return evaluation, files
 
@@ -115,16 +119,18 @@ def write_evaluation(
     *,
     seed: int,
     step: int,
+    out: Path | None = None,
 ) -> EvaluationFiles:
-    """Write the figures and the closest pairs to the run's `evaluations`.
+    """Write the figures and the closest pairs.
 
     Args:
+        out: the folder; the run's `evaluations` when None.
         pixels: the generated pictures, uint8 (N, C, H, W).
 
     Raises:
         RunError: the folder cannot be written.
     """
-    folder = run.folder_for("evaluations")
+    folder = run.output_folder("evaluations", out)
     stem = evaluation_stem(sampling, seed, step, evaluation.extractor)
     files = EvaluationFiles(folder / f"{stem}.json", folder / f"{stem}-nearest.png")
     about = {"run": run.name, "step": step, "seed": seed, "rows": "generated, nearest training"}

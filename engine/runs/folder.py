@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, NoRoomError, RunError
 from engine.runs import io, moved, publishing
+from engine.runs.litter import clear_abandoned
 from engine.runs.lock import Ownership, is_owned, owning
 from engine.runs.outside import decoded, is_a, is_number, read_bytes, refuse_links
 
@@ -159,6 +160,32 @@ class Run:
             io.make_folder(folder)
         return folder
 
+    def output_folder(self, kind: str, out: Path | None) -> Path:
+        """Where a command writes what it makes: a folder of the run, or another; made if need be.
+
+        Args:
+            kind: the run's folder where `out` is None, such as `samples`.
+
+        Raises:
+            RunError: it cannot be made, or the run or its folder is a link to somewhere else.
+        """
+        if out is None:
+            return self.folder_for(kind)
+        io.make_folder(out, parents=True)
+        return out
+
+    def check_output(self, kind: str, out: Path | None) -> None:
+        """Find out before long work whether its result can be written, see `output_folder`.
+
+        What commands that were killed have left half made there is removed.
+
+        Raises:
+            RunError: nothing can be written there.
+        """
+        if out is None:
+            self.refuse_links([kind])
+        prepare_output(out or self.path / kind, own=out is None)
+
     def refuse_links(self, *inside: Iterable[str]) -> None:
         """Nothing is written into what is not the run's own.
 
@@ -298,6 +325,20 @@ class Run:
     def is_locked(self) -> bool:
         """Whether somebody trains this run."""
         return is_owned(self.path)
+
+
+def prepare_output(folder: Path, *, own: bool = False) -> None:
+    """Find out whether a folder can be written into, and remove what killed commands left there.
+
+    Args:
+        folder: need not be there; then whether it can be made.
+        own: nobody but this program writes there.
+
+    Raises:
+        RunError: nothing can be written there.
+    """
+    io.check_writable(folder)
+    clear_abandoned(folder, others=own)
 
 
 def environment(command: list[str]) -> dict[str, Any]:

@@ -20,6 +20,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from engine.runs import processes
+
 BEAT = 5.0  # seconds between two touches
 STALE = 6 * BEAT
 
@@ -193,7 +195,7 @@ def _is_alive(folder: int, number: int, now: float) -> bool:
 
 
 def _myself() -> dict[str, object]:
-    return {"host": socket.gethostname(), "pid": os.getpid(), "kernel": _kernel()}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "kernel": processes.kernel()}
 
 
 def _has_died(text: bytes) -> bool:
@@ -203,24 +205,9 @@ def _has_died(text: bytes) -> bool:
         kernel, pid = owner["kernel"], owner["pid"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return False  # it is being written
-    if not kernel or kernel != _kernel() or not isinstance(pid, int) or pid <= 0:
+    if not kernel or kernel != processes.kernel() or not isinstance(pid, int) or pid <= 0:
         return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
-
-
-def _kernel() -> str:
-    """This boot of this machine, and within it the room in which process ids are unique."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
+    return processes.has_ended(pid)
 
 
 def _uptime() -> float:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import NoRoomError, RunError
-from engine.runs import moved
+from engine.runs import moved, processes
 from engine.runs.disk import Disk
 from engine.runs.outside import read_bytes
 
@@ -38,6 +38,13 @@ _HINTS = {
     errno.EROFS: "The file system is read-only: choose another folder with --runs-dir.",
     errno.EIO: "The disk reports an error: look into the system's log, and save what is on it.",
     errno.EFBIG: "A file may not grow so large here: see `ulimit -f`.",
+}
+_ELSEWHERE = {
+    errno.ENOSPC: "The disk is full: free some space",
+    errno.EDQUOT: "Your quota is used up: free some space",
+    errno.EACCES: "Check who owns the folder",
+    errno.EPERM: "Check who owns the folder",
+    errno.EROFS: "The file system is read-only: mount it for writing",
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # Of a file that is not there; over NFS, of one that was removed while it was open.
@@ -145,6 +152,41 @@ def _make_folder(path: Path, *, parents: bool) -> None:
         _make_folder(path, parents=False)
     else:
         sync_folder(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out whether files can be made in a folder, or where it is not there, it itself.
+
+    By making one: modes say nothing of a file system that is read-only, nor to a superuser.
+
+    Raises:
+        RunError: they cannot.
+    """
+    there = folder.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    probe = temporary_name(there / "probe")
+    with explained("write in", folder):
+        with opened(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL):
+            pass
+        disk.remove_file(probe)
+
+
+@contextmanager
+def advising(option: str) -> Iterator[None]:
+    """Where something cannot be written inside of the block, advise an option for elsewhere.
+
+    Args:
+        option: as in `--out`.
+    """
+    try:
+        yield
+    except RunError as error:
+        cause = error.__cause__
+        hint = _ELSEWHERE.get(cause.errno or 0) if isinstance(cause, OSError) else None
+        if hint:
+            error.hint = f"{hint}, or write elsewhere with {option}."
+        raise
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -322,5 +364,10 @@ def discard(path: Path) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Where to make what is to be at `path`: `.NAME.xxxxxxxx.tmp` beside it."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    """Where to make what is to be at `path`: `.NAME.xxxxxxxx.tmp` beside it.
+
+    Behind the x, which are random, stands which process makes it, see `processes.maker`.
+    """
+    maker = processes.maker()
+    token = secrets.token_hex(4) + (f"-{maker}" if maker else "")
+    return path.with_name(f".{path.name}.{token}.tmp")

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from engine.runs.folder import Run
-from engine.runs.litter import find_litter
+from engine.runs.litter import clear_abandoned, find_litter
 
 # What only the trainer of a run writes; whoever holds the lock knows that nobody is at it.
 _TRAINERS = re.compile(r"(status|devices)\.json|metrics\.jsonl|step-\d+(-raw)?(\.png)?")
-# Other things may be in the making, here or on another machine: pictures, exports, a new run. What
-# nobody has touched for so long, in seconds, is in nobody's hands.
-_ABANDONED = 3600.0
 
 
 def sweep(run: Run) -> None:
@@ -26,12 +22,14 @@ def sweep(run: Run) -> None:
     removed stays.
     """
     for folder in _folders(run):
-        with suppress(OSError):
-            for litter in find_litter(folder):
-                with suppress(OSError):
-                    own = folder != run.path.parent and _TRAINERS.fullmatch(litter.target.name)
-                    if own or time.time() - litter.touched() > _ABANDONED:
-                        litter.clear()
+        if folder != run.path.parent:
+            with suppress(OSError):
+                for litter in find_litter(folder):
+                    if _TRAINERS.fullmatch(litter.target.name):
+                        with suppress(OSError):
+                            litter.clear()
+        # Others may be at work, here or on another machine: on pictures, exports, a new run.
+        clear_abandoned(folder)
 
 
 def _folders(run: Run) -> Iterator[Path]:

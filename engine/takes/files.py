@@ -77,9 +77,7 @@ def save_take(
     Raises:
         RunError: a file cannot be written.
     """
-    folder = out or run.folder_for("samples")
-    if out:
-        io.make_folder(out, parents=True)
+    folder = run.output_folder("samples", out)
     stem = take_stem(recipe)
     npz = tuple(
         folder / f"{stem}{'-versus' * number}.npz" for number in range(len(lanes) * trajectory)

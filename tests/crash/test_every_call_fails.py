@@ -95,7 +95,7 @@ def enumerate_faults(
     memory: Path, undisturbed: dict[str, str], monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     # All that is half made is old enough to be swept, and nobody else is here.
-    monkeypatch.setattr("engine.runs.sweeping._ABANDONED", -1.0)
+    monkeypatch.setattr("engine.runs.litter.Litter.is_abandoned", lambda _: True)
     healthy = FailingDisk()
     check(live(memory, healthy, monkeypatch), undisturbed)
     survived: Counter[str] = Counter()

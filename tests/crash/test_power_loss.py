@@ -39,6 +39,12 @@ _DAY = 86_400.0
 ALL = os.environ.get("DDPM_TUI_CRASHES") == "all"
 
 
+@pytest.fixture(autouse=True)
+def _another_boot(recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that finds what is left has been started since: no process of before lives."""
+    monkeypatch.setattr("engine.runs.processes.kernel", lambda: "started again")
+
+
 @pytest.fixture(scope="module")
 def recorded(memory: Path, quick_trainings: None) -> tuple[Crashes, list[tuple[int, Promise]]]:
     """What a disk was told in the life of a run, and what was promised after which call."""

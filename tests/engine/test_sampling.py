@@ -13,14 +13,21 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.config import SamplingConfig, override_sampling, to_toml
+from engine.config import PRESETS, SamplingConfig, make_config, override_sampling, to_toml
 from engine.data.range import to_uint8
 from engine.errors import CheckpointError, ConfigError, DeviceError, RunError
 from engine.images import read_png, stretch
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, create_run
 from engine.sample_files import sample_stem, write_samples
-from engine.sampling import CHUNK, TrainedModel, draw_samples, load_trained, sample_pixels
+from engine.sampling import (
+    CHUNK,
+    TrainedModel,
+    draw_samples,
+    load_trained,
+    sample_pixels,
+    start_note,
+)
 from engine.schedule import NoiseSchedule
 from engine.train import Trainer
 
@@ -348,10 +355,54 @@ def test_files_go_where_they_are_asked_for(run: Run, tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_a_run_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     trained = load_trained(run, device="cpu")
-    with pytest.raises(RunError, match="Cannot create"):
+    with pytest.raises(RunError, match=r"Cannot write in .*Not a directory"):
         write_samples(
             trained, SamplingConfig(num=1, num_inference_steps=1), 0, out=tmp_path / "file"
         )
+
+
+# --- where a sampling starts ---
+
+
+def spaced(steps: int, spacing: str) -> SamplingConfig:
+    return SamplingConfig(num_inference_steps=steps, timestep_spacing=spacing)
+
+
+@pytest.mark.parametrize("beta_schedule", ["linear", "squaredcos_cap_v2", "sigmoid"])
+@pytest.mark.parametrize("total", [12, 1000])
+def test_a_sampling_that_starts_far_below_the_end_gets_a_note(
+    beta_schedule: str, total: int
+) -> None:
+    schedule = NoiseSchedule.create(beta_schedule, total)
+    for spacing in ("linspace", "leading"):
+        note = start_note(schedule, spaced(1, spacing))
+        assert note.startswith(f"sampling starts at t = 0 of {total - 1:,}")
+
+
+def test_half_the_way_up_is_too_low_and_nine_tenths_are_not() -> None:
+    for beta_schedule in ("linear", "squaredcos_cap_v2"):
+        schedule = NoiseSchedule.create(beta_schedule, 1000)
+        assert "t = 500 of 999" in start_note(schedule, spaced(2, "leading"))
+        for steps in (10, 20, 50, 1000):
+            assert not start_note(schedule, spaced(steps, "leading")), steps
+        for steps in (2, 10, 1000):
+            assert not start_note(schedule, spaced(steps, "linspace")), steps
+        for steps in (1, 2, 10, 1000):
+            assert not start_note(schedule, spaced(steps, "trailing")), steps
+
+
+def test_a_schedule_that_leaves_much_at_its_end_is_no_matter_of_the_spacing() -> None:
+    schedule = NoiseSchedule.create("linear", 12)
+    assert float(schedule.alphas_cumprod[-1]) > 0.5
+    assert not start_note(schedule, spaced(6, "leading"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_gets_a_note(preset: str) -> None:
+    config = make_config(preset, dataset_size=60_000)
+    schedule = NoiseSchedule.of(config.diffusion)
+    assert not start_note(schedule, config.sampling)
+    assert not start_note(schedule, config.preview)
 
 
 # --- more pictures than can be shown ---

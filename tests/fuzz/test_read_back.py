@@ -27,7 +27,7 @@ from safetensors.torch import save as save_tensors
 from engine.config import RunConfig, Section, from_toml, make_config, to_toml
 from engine.data import idx
 from engine.errors import ConfigError, DataError
-from engine.images import npy_writer, read_png, write_png
+from engine.images import npy_file, read_png, write_png
 from engine.prompts import parse_prompt
 from engine.runs.filter import parse_filter
 from engine.runs.folder import check_name, create_run
@@ -254,9 +254,9 @@ def test_a_grid_is_read_back_with_what_it_says_of_itself(
 @given(pixels)
 def test_pictures_are_read_back_piece_by_piece(images: np.ndarray) -> None:
     with folder() as path:
-        with npy_writer(path / "a.npy", images.shape) as append:
+        with npy_file(path / "a.npy", images.shape) as file:
             for image in images:
-                append(image[None])
+                file.write(image.tobytes())
         np.testing.assert_array_equal(_read_npy(path / "a.npy"), images)
 
 

@@ -16,7 +16,7 @@ from ddpm_tui.views.sample.performer import Models, Performed, Performer
 from ddpm_tui.views.sample.playhead import Playhead
 from ddpm_tui.views.sample.readout import LookPane
 from ddpm_tui.views.sample.recording import LOOKS, Recording
-from ddpm_tui.views.sample.settings import DrawSettings, pictures
+from ddpm_tui.views.sample.settings import DrawSettings, pictures, start_advice
 from ddpm_tui.widgets.timeline import Timeline
 from engine.errors import EngineError, RunGoneError
 from engine.runs.folder import Run
@@ -87,6 +87,9 @@ class Performing(Looking):
                 pictures(recipe.num),
                 f"seed {recipe.seed}",
             ]
+            if isinstance(recipe.origin, FromNoise):
+                # In front, where a narrow window shows it.
+                parts[:0] = start_advice(recording.schedule, sampling)
             line = self._command(recipe)
         self.query_one("#settings", Static).update(clean(" · ".join(parts)))
         self.query_one("#command", Static).update(clean(f"$ {line}", 2000))

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,7 +15,7 @@ from textual.containers import Grid, Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from ddpm_tui.sanitize import clean
+from ddpm_tui.sanitize import clean, clean_lines
 from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from engine.config import RunConfig, SamplingConfig, override_sampling
@@ -24,6 +24,9 @@ from engine.prompts import parse_prompt
 from engine.runs.checkpoint import list_checkpoints
 from engine.runs.folder import Run, default_runs_dir
 from engine.runs.scores import Score, list_scores
+
+if TYPE_CHECKING:
+    from engine.schedule import NoiseSchedule
 
 SAMPLERS: dict[str, dict[str, str]] = {
     "ddpm fixed_small": {"sampler": "ddpm", "variance_type": "fixed_small"},
@@ -49,6 +52,14 @@ STEPS = (1000, 250, 100, 50, 20)
 NUMBERS = (1, 4, 9, 16, 36, 64)
 # On a CPU the first picture should come in seconds.
 _QUICK_STEPS = 100
+
+
+def start_advice(schedule: NoiseSchedule, sampling: SamplingConfig) -> list[str]:
+    """One line where a sampling from noise starts far below T − 1, else none."""
+    from engine.sampling import start_note  # loads torch
+
+    note = start_note(schedule, sampling)
+    return [f"{note.partition(',')[0]}: use timestep_spacing trailing"] if note else []
 
 
 def pictures(num: int) -> str:
@@ -140,6 +151,15 @@ class RunOffer:
             self.sampling.prompt,
             self.sampling.guidance_scale,
         )
+
+    def start_advice(self, settings: DrawSettings) -> list[str]:
+        """What to know of a run whose own spacing starts far below T − 1."""
+        if self.sampling.timestep_spacing == "trailing":
+            return []
+        from engine.schedule import NoiseSchedule  # loads torch
+
+        sampling = override_sampling(self.config, settings.overrides())
+        return start_advice(NoiseSchedule.of(self.config.diffusion), sampling)
 
     def check(self, settings: DrawSettings) -> None:
         """Find out before drawing what cannot be drawn.
@@ -338,7 +358,8 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
             self._complain(str(error))
             return
         self.remove_class("-wrong")
-        self.query_one("#summary", Static).update(clean("$ " + settings.command(self._runs_dir)))
+        lines = ["$ " + settings.command(self._runs_dir), *self._offer.start_advice(settings)]
+        self.query_one("#summary", Static).update(clean_lines("\n".join(lines)))
         self.query_one("#draw", Button).disabled = False
 
     def _read(self, offer: RunOffer) -> DrawSettings:
