@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 from textual.worker import get_current_worker
 
 from ddpm_tui.report import cost_report
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.dialog import Dialog, DialogScreen
 from ddpm_tui.views.form import Field, Form, setting_field
-from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.last_word import LastWord
 from engine.config import PRESET_HELP, RunConfig, make_config
@@ -66,7 +65,7 @@ class Costed(Message):
         self.config, self.cost, self.problem = config, cost, problem
 
 
-class NewRun(AnswersOnce, ModalScreen[Run | None]):
+class NewRun(DialogScreen[Run | None]):
     """Returns the run that was made, or None.
 
     Args:
@@ -81,14 +80,10 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
     DEFAULT_CSS = """
     NewRun #summary, NewRun #cost { height: auto; color: $foreground 75%; }
     NewRun #cost { color: $foreground; }
-    NewRun.-short .dialog { height: 94%; }
     NewRun #summary.-wrong { display: none; }
-    NewRun.-short #summary, NewRun.-short .buttons { display: none; }
+    /* What the fields say as well. */
+    NewRun.-short #summary, NewRun.-tiny #summary, NewRun.-tiny #cost { display: none; }
     """
-
-    # As in View; a short screen has no room for what the fields and the frame say as well.
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - as in View
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012 - as in View
 
     def __init__(
         self,
@@ -114,9 +109,8 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
         seed = Field("seed", "seed", "every random draw follows from it (≥ 0)", "seed", value="0")
         name = Field("name", "name", "of the run and its folder", placeholder="run1, run2, …")
         numbers = (field for field, _ in _NUMBERS)
-        with Vertical(classes="dialog form") as dialog:
-            dialog.border_title = "Train a new run"
-            dialog.border_subtitle = "enter trains · tab ↑ ↓ move · ◂ ▸ choose · esc back"
+        keys = ("enter trains", "tab ↑ ↓ move", "◂ ▸ choose", "esc back")
+        with Dialog("Train a new run", keys, classes="form"):
             yield Form(
                 (preset, data, *_CHOICES, *numbers, _SETTINGS, seed, name),
                 suggesters={"settings": LastWord([f"{key}=" for key, _ in setting_types()])},
