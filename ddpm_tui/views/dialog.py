@@ -12,15 +12,16 @@ from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.layouts.vertical import VerticalLayout
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
+from ddpm_tui.sanitize import clean
 from ddpm_tui.views.going_on import AnswersOnce
 
 _T = TypeVar("_T")
 # Children with this class give way where there is no room for all.
 BODY = "body"
 _LEAST = 2  # rows that a body keeps
-_CORNERS = 4  # cells of an edge of the frame where no keys can stand
+_CORNERS = 6  # cells of an edge of the frame where no keys can stand
 
 
 class _Shrinking(VerticalLayout):
@@ -74,6 +75,21 @@ class Body(VerticalScroll, can_focus=False, inherit_bindings=False):
         focused = self.screen.focused
         if focused is not None and self in focused.ancestors:
             self.scroll_to_widget(focused, animate=False)
+
+
+class Problem(Static):
+    """What is wrong; it takes no room while nothing is."""
+
+    DEFAULT_CSS = "Problem { height: auto; color: $text-error; }"
+
+    def __init__(self) -> None:
+        super().__init__("", id="problem", markup=False)
+        self.display = False
+
+    def say(self, problem: str) -> None:
+        """Show it; empty when nothing is wrong."""
+        self.update(clean(problem))
+        self.display = bool(problem)
 
 
 class Dialog(Shrinking):

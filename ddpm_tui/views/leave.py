@@ -30,6 +30,7 @@ class Leave(DialogScreen[Way]):
     ]
     DEFAULT_CSS = """
     Leave #ways { height: auto; margin-top: 1; }
+    Leave.-tiny #ways { margin-top: 0; }
     Leave #ways Button { width: 100%; margin: 0; content-align: left middle; text-align: left; }
     """
 

@@ -19,7 +19,7 @@ from textual.worker import get_current_worker
 
 from ddpm_tui.report import cost_report
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.dialog import Dialog, DialogScreen
+from ddpm_tui.views.dialog import Dialog, DialogScreen, Problem
 from ddpm_tui.views.form import Field, Form, setting_field
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.last_word import LastWord
@@ -80,7 +80,7 @@ class NewRun(DialogScreen[Run | None]):
     DEFAULT_CSS = """
     NewRun #summary, NewRun #cost { height: auto; color: $foreground 75%; }
     NewRun #cost { color: $foreground; }
-    NewRun #summary.-wrong { display: none; }
+    NewRun #summary.-wrong, NewRun #cost.-wrong { display: none; }
     /* What the fields say as well. */
     NewRun.-short #summary, NewRun.-tiny #summary, NewRun.-tiny #cost { display: none; }
     """
@@ -117,7 +117,7 @@ class NewRun(DialogScreen[Run | None]):
             )
             yield Static("", id="summary", markup=False)
             yield Static("", id="cost", markup=False)
-            yield Static("", id="problem", markup=False)
+            yield Problem()
             with Horizontal(classes="buttons"):
                 yield Button("Train (enter)", variant="primary", id="train", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
@@ -180,7 +180,7 @@ class NewRun(DialogScreen[Run | None]):
     @on(Choice.Changed)
     def _check(self) -> None:
         """Validate while one types; say what would be trained, or what is wrong."""
-        summary, problem = self.query_one("#summary", Static), self.query_one("#problem", Static)
+        summary, problem = self.query_one("#summary", Static), self.query_one(Problem)
         cost, train = self.query_one("#cost", Static), self.query_one("#train", Button)
         self._form.clear_blame()
         self._hint()
@@ -188,15 +188,15 @@ class NewRun(DialogScreen[Run | None]):
             config = self._config()
         except ConfigError as error:
             self._forget_cost()
-            problem.update(clean(error.message))
+            problem.say(error.message)
             summary.set_class(True, "-wrong")
-            cost.display = False
+            cost.set_class(True, "-wrong")
             train.disabled = True
             return
-        problem.update("")
+        problem.say("")
         train.disabled = False
         summary.set_class(False, "-wrong")
-        cost.display = True
+        cost.set_class(False, "-wrong")
         summary.update(clean(self._describe(config)))
         if config != self._described:
             self._forget_cost()
@@ -285,7 +285,7 @@ class NewRun(DialogScreen[Run | None]):
             run = create_run(self._runs_dir, config, name=self._form.value("name") or None,
                              command=self._command(config))  # fmt: skip
         except EngineError as error:
-            self.query_one("#problem", Static).update(clean(str(error)))
+            self.query_one(Problem).say(str(error))
             return
         self.dismiss(run)
 

@@ -11,8 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
-from ddpm_tui.sanitize import clean
-from ddpm_tui.views.dialog import Dialog, DialogScreen
+from ddpm_tui.views.dialog import Dialog, DialogScreen, Problem
 from ddpm_tui.views.form import Field, Form
 from ddpm_tui.widgets.last_word import LastWord
 from engine.errors import EngineError
@@ -60,7 +59,7 @@ class Question(DialogScreen[_T | None], Generic[_T]):
                 yield Static(self._note, classes="note-on-top", markup=False)
             suggesters = {"prompt": LastWord(self._words)} if self._words else None
             yield Form(self._fields, suggesters=suggesters)
-            yield Static("", id="problem", markup=False)
+            yield Problem()
             with Horizontal(classes="buttons"):
                 yield Button(f"{self._does} (enter)", variant="primary", id="do", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
@@ -72,13 +71,13 @@ class Question(DialogScreen[_T | None], Generic[_T]):
         try:
             answer = self._read(form)
         except EngineError as error:
-            self.query_one("#problem", Static).update(clean(f"✗ {error}"))
+            self.query_one(Problem).say(f"✗ {error}")
         else:
             self.dismiss(answer)
 
     @on(Input.Changed)
     def _forgive(self) -> None:
-        self.query_one("#problem", Static).update("")
+        self.query_one(Problem).say("")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "do":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import combinations
@@ -33,9 +34,9 @@ from ddpm_tui.views.forward.schedules import PLAIN, Pair
 from ddpm_tui.views.going_on import Palette
 from ddpm_tui.views.help import HelpScreen
 from ddpm_tui.views.inspect.chooser import ChooseRun
+from ddpm_tui.views.jump import JumpLabel, panes
 from ddpm_tui.views.leave import Leave
 from ddpm_tui.views.new_run import NewRun
-from ddpm_tui.views.question import Question
 from ddpm_tui.views.runs.prompt import Prompt
 from ddpm_tui.views.sample import forms
 from ddpm_tui.views.sample.favourites import Favourites
@@ -143,9 +144,7 @@ def whole(widget: Widget) -> bool:
     if not region.area or seen(widget) != region:
         return False
     corners = (region.offset, region.bottom_right - (1, 1))
-    return all(
-        widget in screen.get_widget_at(x, y)[0].ancestors_with_self for x, y in corners
-    )
+    return all(widget in screen.get_widget_at(x, y)[0].ancestors_with_self for x, y in corners)
 
 
 def text_of(app: Workbench) -> str:
@@ -159,9 +158,10 @@ def problems(app: Workbench) -> Iterator[str]:
     if isinstance(focused, OptionList):
         if seen(focused).height < 3:
             yield f"{seen(focused).height} rows of the list are seen"
-        at = focused.highlighted
-        if at is not None and not 0 <= at - focused.scroll_offset.y < seen(focused).height:
-            yield "what is highlighted is not in sight"
+        option = focused.highlighted_option
+        words = str(option.prompt).split() if option else []
+        if not isinstance(screen, Palette) and not set(words) <= set(text_of(app).split()):
+            yield f"{option!r} is highlighted and not in sight"
     elif focused is not None and not whole(focused):
         yield f"{focused!r} has the focus and is not in sight: {seen(focused)}"
     elif isinstance(focused, Input | Choice):
@@ -196,7 +196,6 @@ async def look(pilot: Pilot[None], app: Workbench, where: str) -> list[str]:
 
 async def resize(pilot: Pilot[None], app: Workbench, size: tuple[int, int]) -> None:
     await pilot.resize_terminal(*size)
-    await pilot.pause()
     assert app.size == size
 
 
@@ -220,38 +219,121 @@ def dialogs_of_the_product() -> set[str]:
 
 
 def test_every_dialog_has_a_row() -> None:
-    # What a form is made with, and what the others are made of.
-    assert set(DIALOGS) == dialogs_of_the_product() - {"Question", "Dialog"}
+    # What forms are, and what the others are made of.
+    assert set(DIALOGS) == dialogs_of_the_product() - {"Question", "DialogScreen"}
 
 
-@pytest.mark.parametrize("name", DIALOGS)
-async def test_it_can_be_used_at_every_size_and_while_that_changes(place: Place, name: str) -> None:
-    app, wrong = place.app, []
+@asynccontextmanager
+async def opened(place: Place, name: str) -> AsyncIterator[tuple[Pilot[None], ModalScreen[Any]]]:
+    """A dialog on a large screen. At the end, on a small one, escape leads back."""
+    app = place.app
     async with app.run_test(size=LARGE) as pilot:
         below = app.screen
         dialog = DIALOGS[name](place)
         await app.push_screen(dialog)
         await until_filled(pilot, dialog)
-        fields = [widget for widget in dialog.focus_chain if widget.focusable]
-        assert fields or name == "MaskPainter"
-        for field in fields or [None]:
-            wrong += await look(pilot, app, "opened")
-            for size in (SMALL, USUAL, SMALL, LARGE):
-                await resize(pilot, app, size)
-                wrong += await look(pilot, app, f"resized, {field!r}")
-            assert dialog.focused is field, "a resize leaves the focus where it is"
-            await pilot.press("tab")
-        assert dialog.focused in (fields[0] if fields else None, None) or name == "Palette"
-        for size in (SMALL, USUAL):
-            await resize(pilot, app, size)
-            for _ in fields:
-                await pilot.press("tab")
-                wrong += await look(pilot, app, f"by tab to {dialog.focused!r}")
+        yield pilot, dialog
         await resize(pilot, app, SMALL)
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is below
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+async def test_every_field_is_reached_by_tab_and_seen_with_the_buttons(
+    place: Place, name: str
+) -> None:
+    app, wrong = place.app, []
+    async with opened(place, name) as (pilot, dialog):
+        fields = list(dialog.focus_chain)
+        reached = set()
+        for size in (SMALL, USUAL):
+            await resize(pilot, app, size)
+            for _ in fields or [None]:
+                wrong += await look(pilot, app, f"{dialog.focused!r}")
+                reached.add(dialog.focused)
+                await pilot.press("tab")
+        if name not in ("HelpScreen", "Palette", "ChooseRun"):  # whose lists follow the one field
+            assert reached >= set(fields)
+        for size in (LARGE, SMALL, USUAL, SMALL, LARGE):
+            await resize(pilot, app, size)
+            wrong += await look(pilot, app, f"resized, {dialog.focused!r}")
     assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIALOGS)
+async def test_whatever_has_the_focus_stays_in_sight_while_the_size_changes(
+    place: Place, name: str
+) -> None:
+    app, wrong = place.app, []
+    async with opened(place, name) as (pilot, dialog):
+        for field in list(dialog.focus_chain) or [None]:
+            dialog.set_focus(field)
+            for size in (LARGE, SMALL, USUAL, SMALL, LARGE, USUAL):
+                await resize(pilot, app, size)
+                wrong += await look(pilot, app, f"resized, {field!r}")
+                assert dialog.focused is field
+    assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "text"),
+    [
+        ("NewRun", "name", "../x"),
+        ("NewRun", "lr", "x"),
+        ("SampleSettings", "prompt", "zebra"),
+        ("forms.branch", "copies", "x"),
+        ("schedule_form.ask", "b-end", "x"),
+    ],
+)
+async def test_what_is_typed_and_what_is_wrong_with_it_are_seen(
+    place: Place, name: str, field: str, text: str
+) -> None:
+    app = place.app
+    async with opened(place, name) as (pilot, dialog):
+        await resize(pilot, app, SMALL)
+        box = dialog.query_one(f"#{field}", Input)
+        box.focus()
+        await pilot.press(*["backspace"] * len(box.value), *text, "enter")
+        for size in (SMALL, USUAL, SMALL):
+            await resize(pilot, app, size)
+            assert not await look(pilot, app, name)
+            problem = str(dialog.query_one("#problem", Static).render())
+            assert problem and " ".join(problem.split()[:3]) in " ".join(
+                text_of(app).replace("│", " ").split()
+            )
+            assert text in text_of(app)
+
+
+async def test_a_line_below_the_list_shows_what_is_typed(place: Place) -> None:
+    app = place.app
+    async with app.run_test(size=SMALL) as pilot:
+        await until(lambda: "a-run" in text_of(app), pilot)
+        for key in ("slash", "t", "m", "R"):
+            await pilot.press(key)
+            box = app.screen.query_one(Prompt).query_one(Input)
+            assert box.has_focus, key
+            for size in (LARGE, SMALL, USUAL, SMALL):
+                await resize(pilot, app, size)
+                assert not [text for text in await look(pilot, app, key) if "esc" not in text]
+                assert whole(box) and box.region.width >= 12
+            await pilot.press("escape")
+
+
+async def test_the_letters_of_a_jump_go_where_their_panes_go(place: Place) -> None:
+    app = place.app
+    app.current_run = place.runs[0]
+    async with app.run_test(size=LARGE) as pilot:
+        await pilot.press("2", "semicolon")
+        for size in (SMALL, USUAL, LARGE):
+            await resize(pilot, app, size)
+            await pilot.pause()
+            shown = {label.region.offset for label in app.screen.query(JumpLabel) if label.display}
+            there = {pane.region.offset for pane in panes(app.screen)}
+            assert shown and shown <= there
+        await pilot.press("escape")
+        assert not app.screen.query(JumpLabel)
 
 
 async def until_filled(pilot: Pilot[None], dialog: ModalScreen[Any]) -> None:

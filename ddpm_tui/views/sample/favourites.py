@@ -76,10 +76,10 @@ class Favourites(DialogScreen["Favourite | None"]):
         try:
             self._kept = list_favourites(self._of_run)[::-1]
         except EngineError as error:
-            self.query_one("#none", Static).update(clean(str(error)))
+            self._say(str(error))
             return
         empty = "None yet. s in the Sample view keeps the picture that is chosen there."
-        self.query_one("#none", Static).update("" if self._kept else empty)
+        self._say("" if self._kept else empty)
         options = self.query_one(OptionList)
         options.clear_options()
         for kept in self._kept:
@@ -89,6 +89,11 @@ class Favourites(DialogScreen["Favourite | None"]):
             options.highlighted = 0
         else:
             self.query_one(PixelGrid).clear()
+
+    def _say(self, text: str) -> None:
+        said = self.query_one("#none", Static)
+        said.update(clean(text))
+        said.display = bool(text)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         thumbnail = self._kept[event.option_index].thumbnail
@@ -121,6 +126,6 @@ class Favourites(DialogScreen["Favourite | None"]):
         try:
             remove_favourite(self._of_run, self._kept[at])
         except EngineError as error:
-            self.query_one("#none", Static).update(clean(str(error)))
+            self._say(str(error))
         else:
             self._read()

@@ -80,7 +80,7 @@ class MaskPainter(DialogScreen[Painted | None]):
     DEFAULT_CSS = """
     MaskPainter PixelGrid { height: 1fr; }
     MaskPainter Static { height: auto; max-height: 3; }
-    MaskPainter.-tiny #keys { display: none; }
+    MaskPainter.-tiny #keys { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, picture: Pixels, copies: int = 4) -> None:

@@ -15,7 +15,7 @@ from textual.containers import Grid, Horizontal
 from textual.widgets import Button, Input, Label, Static
 
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.dialog import Body, Dialog, DialogScreen
+from ddpm_tui.views.dialog import Body, Dialog, DialogScreen, Problem
 from ddpm_tui.widgets.choice import Choice
 from engine.config import RunConfig, SamplingConfig, override_sampling
 from engine.errors import ConfigError, EngineError
@@ -234,8 +234,6 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
     SampleSettings.-classes .asked { display: block; }
     SampleSettings #summary { height: auto; color: $text-muted; }
     SampleSettings.-tiny #summary { display: none; }
-    SampleSettings #problem { display: none; }
-    SampleSettings.-wrong #problem { display: block; }
     SampleSettings.-wrong #summary { display: none; }
     """
 
@@ -282,7 +280,7 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
                     compact=True,
                 )
             yield Static("", id="summary", markup=False)
-            yield Static("", id="problem", markup=False)
+            yield Problem()
             with Horizontal(classes="buttons"):
                 yield Button("Draw (enter)", variant="primary", id="draw", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
@@ -320,7 +318,7 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
 
     def _complain(self, problem: str) -> None:
         self.add_class("-wrong")
-        self.query_one("#problem", Static).update(clean(problem))
+        self.query_one(Problem).say(problem)
         self.query_one("#draw", Button).disabled = True
 
     @on(Choice.Changed, "#checkpoint, #sampler, #steps, #num, #range")
@@ -335,6 +333,7 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
             self._complain(str(error))
             return
         self.remove_class("-wrong")
+        self.query_one(Problem).say("")
         self.query_one("#summary", Static).update(clean("$ " + settings.command(self._runs_dir)))
         self.query_one("#draw", Button).disabled = False
 
