@@ -41,7 +41,7 @@ class Jump:
         for letter, label in self._labels.items():
             region = self._targets[letter].region
             label.styles.offset = region.offset
-            label.display = self._screen.region.contains_point(region.offset)
+            label.display = bool(self._screen.region.intersection(region))
 
     def press(self, key: str) -> bool:
         """Take the letters away; go to the pane of the key.
