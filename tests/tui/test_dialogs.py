@@ -96,6 +96,7 @@ DIALOGS: dict[str, Callable[[Place], ModalScreen[Any]]] = {
     "forms.start": lambda at: forms.start(at.take, "samples.png"),
     "forms.compare": lambda at: forms.compare(at.take, (100, 50)),
 }
+MORE_FORMS = ("forms.ask", "forms.renoise", "forms.branch", "forms.compare")
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +240,14 @@ async def opened(place: Place, name: str) -> AsyncIterator[tuple[Pilot[None], Mo
         assert app.screen is below
 
 
-@pytest.mark.parametrize("name", DIALOGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Forms as those of the other rows.
+        pytest.param(name, marks=pytest.mark.slow) if name in MORE_FORMS else name
+        for name in DIALOGS
+    ],
+)
 async def test_every_field_is_reached_by_tab_and_seen_with_the_buttons(
     place: Place, name: str
 ) -> None:
@@ -270,7 +278,7 @@ async def test_whatever_has_the_focus_stays_in_sight_while_the_size_changes(
     async with opened(place, name) as (pilot, dialog):
         for field in list(dialog.focus_chain) or [None]:
             dialog.set_focus(field)
-            for size in (LARGE, SMALL, USUAL, SMALL, LARGE, USUAL):
+            for size in (SMALL, USUAL, SMALL, LARGE):
                 await resize(pilot, app, size)
                 wrong += await look(pilot, app, f"resized, {field!r}")
                 assert dialog.focused is field
@@ -319,6 +327,21 @@ async def test_a_line_below_the_list_shows_what_is_typed(place: Place) -> None:
                 assert not [text for text in await look(pilot, app, key) if "esc" not in text]
                 assert whole(box) and box.region.width >= 12
             await pilot.press("escape")
+
+
+async def test_the_field_for_a_timestep_is_seen(place: Place) -> None:
+    app = place.app
+    app.current_run = place.runs[0]
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("5", "right")
+        await until(lambda: "β" in text_of(app) or "alpha" in text_of(app), pilot)
+        await pilot.press("g")
+        box = app.screen.query_one("#go-to", Input)
+        for size in (LARGE, SMALL, USUAL, SMALL):
+            await resize(pilot, app, size)
+            assert box.has_focus and whole(box)
+        await pilot.press("escape")
+        assert not box.has_focus
 
 
 async def test_the_letters_of_a_jump_go_where_their_panes_go(place: Place) -> None:
