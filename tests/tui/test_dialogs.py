@@ -96,7 +96,7 @@ DIALOGS: dict[str, Callable[[Place], ModalScreen[Any]]] = {
     "forms.start": lambda at: forms.start(at.take, "samples.png"),
     "forms.compare": lambda at: forms.compare(at.take, (100, 50)),
 }
-MORE_FORMS = ("forms.ask", "forms.renoise", "forms.branch", "forms.compare")
+MORE_FORMS = ("schedule_form.ask", "forms.ask", "forms.renoise", "forms.branch", "forms.compare")
 
 
 @pytest.fixture(scope="module")
