@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
-from textual import events, work
+from textual import events, on, work
 from textual.app import ComposeResult, RenderResult
 from textual.message import Message
 from textual.reactive import reactive
@@ -230,6 +230,11 @@ class View(GoingOn, Screen[None]):
             return
         self._jump = Jump(self, panes(self))
         self._jump.show()
+
+    @on(events.Resize)
+    def _follow_panes(self) -> None:
+        if self._jump is not None:
+            self.call_after_refresh(self._jump.place)
 
     def end_jump(self, key: str) -> None:
         """Go where the key says; any other key only ends it."""

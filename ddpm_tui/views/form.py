@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.dialog import BODY, Body, Shrinking
 from ddpm_tui.widgets.choice import Choice
 from engine.config import RunConfig, Section
 from engine.errors import ConfigError
@@ -112,15 +113,11 @@ class FormRow(Horizontal):
         self.query_one(".note", Static).update(note)
 
 
-class Rows(VerticalScroll, can_focus=False, inherit_bindings=False):
-    """Scrolls with the focus, so that up and down are free to move it."""
-
-
-class Form(Vertical):
+class Form(Shrinking):
     """The rows of some fields and below them, whole, what the present one means.
 
-    On a screen with the class `-short` the rows scroll, with `-narrow` only the present field is
-    explained.
+    Where there is no room for all the rows scroll; on a screen with the class `-narrow` only the
+    present field is explained.
 
     Args:
         fields: from top to bottom.
@@ -128,7 +125,6 @@ class Form(Vertical):
     """
 
     DEFAULT_CSS = """
-    Form, Form #rows { height: auto; }
     Form #about { height: auto; margin-top: 1; color: $foreground 80%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -143,14 +139,14 @@ class Form(Vertical):
         suggesters: Mapping[str, Suggester] | None = None,
         id: str | None = None,
     ) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes=BODY)
         self._rows = {
             field.id: FormRow(field, _control(field, (suggesters or {}).get(field.id)))
             for field in fields
         }
 
     def compose(self) -> ComposeResult:
-        with Rows(id="rows"):
+        with Body(id="rows"):
             yield from self._rows.values()
         yield Static("", id="about", markup=False)
 

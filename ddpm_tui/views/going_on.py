@@ -63,3 +63,7 @@ class AnswersOnce(GoingOn):
 
 class Palette(AnswersOnce, CommandPalette):
     """The command palette."""
+
+    DEFAULT_CSS = "Palette.-tiny > Vertical { margin-top: 0; }"
+    # As in the other dialogs.
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-short")]  # noqa: RUF012

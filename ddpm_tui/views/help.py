@@ -9,14 +9,12 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
 from ddpm_tui.keys import VIEW_TITLES, KeyTable, in_force
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.views.dialog import Dialog, DialogScreen
 from ddpm_tui.views.help_texts import ABOUT, TERMS, WIDGETS
 from ddpm_tui.widgets.sheet import Sheet, Spans
 
@@ -67,7 +65,7 @@ def rows(found: Iterable[Section], width: int) -> Iterator[Spans]:
                 name = ""
 
 
-class HelpScreen(AnswersOnce, ModalScreen[None]):
+class HelpScreen(DialogScreen[None]):
     """About the view, its keys, the keys of everywhere, the terms. Typing searches."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,6 +80,7 @@ class HelpScreen(AnswersOnce, ModalScreen[None]):
     DEFAULT_CSS = """
     HelpScreen .dialog { height: 94%; }
     HelpScreen #help-search { border: none; height: 1; padding: 0; margin-bottom: 1; }
+    HelpScreen.-tiny #help-search { margin-bottom: 0; }
     HelpScreen Sheet { height: 1fr; }
     """
 
@@ -94,9 +93,8 @@ class HelpScreen(AnswersOnce, ModalScreen[None]):
         self._sections = sections(view, table, name)
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog help") as dialog:
-            dialog.border_title = f"Help: {self._title}"
-            dialog.border_subtitle = "type to search · ↑ ↓ PgUp PgDn scroll · esc closes"
+        keys = ("type to search", "↑ ↓ PgUp PgDn scroll", "esc closes")
+        with Dialog(f"Help: {self._title}", keys, classes="help"):
             yield Input(
                 placeholder="search",
                 id="help-search",

@@ -29,12 +29,19 @@ class Jump:
     def __init__(self, screen: Screen[None], panes: Sequence[Widget]) -> None:
         self._screen = screen
         self._targets = dict(zip(LETTERS, panes, strict=False))
+        self._labels: dict[str, JumpLabel] = {}
 
     def show(self) -> None:
-        for letter, pane in self._targets.items():
-            label = JumpLabel(f" {letter} ", markup=False)
-            label.styles.offset = (pane.region.x, pane.region.y)
-            self._screen.mount(label)
+        self._labels = {letter: JumpLabel(f" {letter} ", markup=False) for letter in self._targets}
+        self.place()
+        self._screen.mount(*self._labels.values())
+
+    def place(self) -> None:
+        """Lay every letter over its pane, where that is now."""
+        for letter, label in self._labels.items():
+            region = self._targets[letter].region
+            label.styles.offset = region.offset
+            label.display = bool(self._screen.region.intersection(region))
 
     def press(self, key: str) -> bool:
         """Take the letters away; go to the pane of the key.

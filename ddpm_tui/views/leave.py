@@ -7,15 +7,14 @@ from typing import ClassVar, Literal
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.views.dialog import Body, Dialog, DialogScreen
 
 Way = Literal["stay", "stop", "hand over"]
 
 
-class Leave(AnswersOnce, ModalScreen[Way]):
+class Leave(DialogScreen[Way]):
     """Stay, save and stop, or leave the training to a process of its own; escape stays.
 
     Args:
@@ -31,6 +30,7 @@ class Leave(AnswersOnce, ModalScreen[Way]):
     ]
     DEFAULT_CSS = """
     Leave #ways { height: auto; margin-top: 1; }
+    Leave.-tiny #ways { margin-top: 0; }
     Leave #ways Button { width: 100%; margin: 0; content-align: left middle; text-align: left; }
     """
 
@@ -39,13 +39,13 @@ class Leave(AnswersOnce, ModalScreen[Way]):
         self._name = name
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = f"{self._name} is being trained"
-            yield Static(
-                "It can go on by itself in the background: the next workbench shows it, and "
-                f"`ddpm-tui stop {self._name}` stops it.",
-                markup=False,
-            )
+        with Dialog(f"{self._name} is being trained"):
+            with Body():
+                yield Static(
+                    "It can go on by itself in the background: the next workbench shows it, and "
+                    f"`ddpm-tui stop {self._name}` stops it.",
+                    markup=False,
+                )
             with Vertical(id="ways"):
                 yield Button("Stay (n)", id="stay", compact=True)
                 yield Button("Leave, and let it train on (d)", id="hand-over", compact=True)

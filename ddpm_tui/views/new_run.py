@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
 from textual.worker import get_current_worker
 
 from ddpm_tui.report import cost_report
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.dialog import Dialog, DialogScreen, Problem
 from ddpm_tui.views.form import Field, Form, setting_field
-from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.last_word import LastWord
 from engine.config import PRESET_HELP, RunConfig, make_config
@@ -66,7 +65,7 @@ class Costed(Message):
         self.config, self.cost, self.problem = config, cost, problem
 
 
-class NewRun(AnswersOnce, ModalScreen[Run | None]):
+class NewRun(DialogScreen[Run | None]):
     """Returns the run that was made, or None.
 
     Args:
@@ -81,14 +80,10 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
     DEFAULT_CSS = """
     NewRun #summary, NewRun #cost { height: auto; color: $foreground 75%; }
     NewRun #cost { color: $foreground; }
-    NewRun.-short .dialog { height: 94%; }
-    NewRun #summary.-wrong { display: none; }
-    NewRun.-short #summary, NewRun.-short .buttons { display: none; }
+    NewRun #summary.-wrong, NewRun #cost.-wrong { display: none; }
+    /* What the fields say as well. */
+    NewRun.-short #summary, NewRun.-tiny #summary, NewRun.-tiny #cost { display: none; }
     """
-
-    # As in View; a short screen has no room for what the fields and the frame say as well.
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - as in View
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012 - as in View
 
     def __init__(
         self,
@@ -114,16 +109,15 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
         seed = Field("seed", "seed", "every random draw follows from it (≥ 0)", "seed", value="0")
         name = Field("name", "name", "of the run and its folder", placeholder="run1, run2, …")
         numbers = (field for field, _ in _NUMBERS)
-        with Vertical(classes="dialog form") as dialog:
-            dialog.border_title = "Train a new run"
-            dialog.border_subtitle = "enter trains · tab ↑ ↓ move · ◂ ▸ choose · esc back"
+        keys = ("enter trains", "tab ↑ ↓ move", "◂ ▸ choose", "esc back")
+        with Dialog("Train a new run", keys, classes="form"):
             yield Form(
                 (preset, data, *_CHOICES, *numbers, _SETTINGS, seed, name),
                 suggesters={"settings": LastWord([f"{key}=" for key, _ in setting_types()])},
             )
             yield Static("", id="summary", markup=False)
             yield Static("", id="cost", markup=False)
-            yield Static("", id="problem", markup=False)
+            yield Problem()
             with Horizontal(classes="buttons"):
                 yield Button("Train (enter)", variant="primary", id="train", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
@@ -186,7 +180,7 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
     @on(Choice.Changed)
     def _check(self) -> None:
         """Validate while one types; say what would be trained, or what is wrong."""
-        summary, problem = self.query_one("#summary", Static), self.query_one("#problem", Static)
+        summary, problem = self.query_one("#summary", Static), self.query_one(Problem)
         cost, train = self.query_one("#cost", Static), self.query_one("#train", Button)
         self._form.clear_blame()
         self._hint()
@@ -194,15 +188,15 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
             config = self._config()
         except ConfigError as error:
             self._forget_cost()
-            problem.update(clean(error.message))
+            problem.say(error.message)
             summary.set_class(True, "-wrong")
-            cost.display = False
+            cost.set_class(True, "-wrong")
             train.disabled = True
             return
-        problem.update("")
+        problem.say("")
         train.disabled = False
         summary.set_class(False, "-wrong")
-        cost.display = True
+        cost.set_class(False, "-wrong")
         summary.update(clean(self._describe(config)))
         if config != self._described:
             self._forget_cost()
@@ -291,7 +285,7 @@ class NewRun(AnswersOnce, ModalScreen[Run | None]):
             run = create_run(self._runs_dir, config, name=self._form.value("name") or None,
                              command=self._command(config))  # fmt: skip
         except EngineError as error:
-            self.query_one("#problem", Static).update(clean(str(error)))
+            self.query_one(Problem).say(str(error))
             return
         self.dismiss(run)
 

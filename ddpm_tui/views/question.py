@@ -8,20 +8,18 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
+from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
-from ddpm_tui.sanitize import clean
+from ddpm_tui.views.dialog import Dialog, DialogScreen, Problem
 from ddpm_tui.views.form import Field, Form
-from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.last_word import LastWord
 from engine.errors import EngineError
 
 _T = TypeVar("_T")
 
 
-class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
+class Question(DialogScreen[_T | None], Generic[_T]):
     """A form that returns what `read` makes of it, or None.
 
     Args:
@@ -37,10 +35,8 @@ class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
     ]
     DEFAULT_CSS = """
     Question .note-on-top { height: auto; color: $foreground 80%; margin-bottom: 1; }
-    Question #problem { height: auto; color: $text-error; }
+    Question.-tiny .note-on-top { display: none; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal")]  # noqa: RUF012 - as in View
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012 - as in View
 
     def __init__(
         self,
@@ -57,14 +53,13 @@ class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
         self._does, self._note, self._words = does, note, words
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog form") as dialog:
-            dialog.border_title = self._title
-            dialog.border_subtitle = "enter does it · tab ↑ ↓ move · esc back"
+        keys = ("enter does it", "tab ↑ ↓ move", "esc back")
+        with Dialog(self._title, keys, classes="form"):
             if self._note:
                 yield Static(self._note, classes="note-on-top", markup=False)
             suggesters = {"prompt": LastWord(self._words)} if self._words else None
             yield Form(self._fields, suggesters=suggesters)
-            yield Static("", id="problem", markup=False)
+            yield Problem()
             with Horizontal(classes="buttons"):
                 yield Button(f"{self._does} (enter)", variant="primary", id="do", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
@@ -76,13 +71,13 @@ class Question(AnswersOnce, ModalScreen[_T | None], Generic[_T]):
         try:
             answer = self._read(form)
         except EngineError as error:
-            self.query_one("#problem", Static).update(clean(f"✗ {error}"))
+            self.query_one(Problem).say(f"✗ {error}")
         else:
             self.dismiss(answer)
 
     @on(Input.Changed)
     def _forgive(self) -> None:
-        self.query_one("#problem", Static).update("")
+        self.query_one(Problem).say("")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "do":

@@ -55,7 +55,8 @@ class Choice(Widget, can_focus=True):
 
     def render(self) -> RenderResult:
         marks = ("◂ ", " ▸") if len(self._values) > 1 else ("  ", "  ")
-        return Text(f"{marks[0]}{clean(self.value)}{marks[1]}", no_wrap=True, overflow="ellipsis")
+        room = max(self.size.width - sum(map(len, marks)), 1)
+        return Text(f"{marks[0]}{clean(self.value, room)}{marks[1]}", no_wrap=True)
 
     def action_step(self, by: int) -> None:
         if self._values:

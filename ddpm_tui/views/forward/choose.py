@@ -10,17 +10,16 @@ from typing import ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Label, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from ddpm_tui.sanitize import clean
+from ddpm_tui.views.dialog import Dialog, DialogScreen, Options
 from ddpm_tui.views.forward.prober import Network
 from ddpm_tui.views.forward.schedules import describe
-from ddpm_tui.views.going_on import AnswersOnce
 from ddpm_tui.widgets.choice import Choice
 from engine.errors import EngineError
 from engine.runs.checkpoint import list_checkpoints
@@ -74,7 +73,7 @@ class TrainedRead(Message):
         self.found, self.problem = tuple(found), problem
 
 
-class ChooseNetwork(AnswersOnce, ModalScreen[Network | None]):
+class ChooseNetwork(DialogScreen[Network | None]):
     """Returns the network of a run's checkpoint, or None.
 
     Args:
@@ -90,12 +89,10 @@ class ChooseNetwork(AnswersOnce, ModalScreen[Network | None]):
         Binding("right,l", "checkpoint(1)", "Next checkpoint", show=False),
     ]
     DEFAULT_CSS = """
-    ChooseNetwork OptionList {
-        height: auto; max-height: 20; border: none; background: $surface; padding: 0;
-    }
-    ChooseNetwork OptionList:focus { border: none; }
+    ChooseNetwork Options { max-height: 20; }
     ChooseNetwork #none { height: auto; color: $foreground 80%; }
     ChooseNetwork #which { height: 1; margin-top: 1; display: none; }
+    ChooseNetwork.-tiny #which { margin-top: 0; }
     ChooseNetwork #which Label { width: 12; color: $text-muted; }
     ChooseNetwork.-some #which { display: block; }
     ChooseNetwork.-some #none { display: none; }
@@ -107,11 +104,10 @@ class ChooseNetwork(AnswersOnce, ModalScreen[Network | None]):
         self._found: tuple[Trained, ...] = ()
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "Whose network looks"
-            dialog.border_subtitle = "enter chooses · ↑ ↓ run · ◂ ▸ checkpoint · esc back"
+        keys = ("enter chooses", "↑ ↓ run", "◂ ▸ checkpoint", "esc back")
+        with Dialog("Whose network looks", keys):
             yield Static("Looking for checkpoints …", id="none", markup=False)
-            yield OptionList(markup=False)
+            yield Options()
             with Horizontal(id="which"):
                 yield Label("checkpoint")
                 yield Choice(["best"], id="checkpoint")

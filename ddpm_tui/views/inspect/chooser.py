@@ -8,17 +8,15 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.views.dialog import Dialog, DialogScreen
 from ddpm_tui.widgets.sheet import Sheet
 from engine.runs.folder import Run
 
 
-class ChooseRun(AnswersOnce, ModalScreen[Run | None]):
+class ChooseRun(DialogScreen[Run | None]):
     """Returns the run that was chosen, or None. Typing filters by name.
 
     Args:
@@ -38,7 +36,6 @@ class ChooseRun(AnswersOnce, ModalScreen[Run | None]):
     ChooseRun .dialog { width: 60; height: 18; }
     ChooseRun Input { border: none; height: 1; padding: 0; }
     ChooseRun Sheet { height: 1fr; }
-    ChooseRun Static { height: 1; color: $foreground 75%; }
     """
 
     def __init__(self, runs: Sequence[Run], current: Run | None) -> None:
@@ -47,11 +44,9 @@ class ChooseRun(AnswersOnce, ModalScreen[Run | None]):
         self._current = current
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = "Inspect a run"
+        with Dialog("Inspect a run", ("enter chooses", "↑ ↓ move", "esc back")):
             yield Input(placeholder="part of its name", compact=True, max_length=80)
             yield Sheet(id="found")
-            yield Static("enter chooses · ↑ ↓ move · esc back", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

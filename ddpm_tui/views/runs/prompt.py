@@ -32,9 +32,12 @@ class Prompt(Vertical):
     DEFAULT_CSS = """
     Prompt { height: auto; background: $panel; }
     Prompt Horizontal { height: 1; }
-    Prompt Label { padding: 0 1; color: $primary; text-style: bold; }
+    Prompt Label {
+        max-width: 50%; padding: 0 1; color: $primary; text-style: bold;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
     Prompt Input { width: 1fr; height: 1; border: none; padding: 0; background: $panel; }
-    Prompt #problem { height: auto; max-height: 2; padding: 0 1; color: $text-error; }
+    Prompt #problem { height: auto; max-height: 4; padding: 0 1; color: $text-error; }
     """
 
     def __init__(self) -> None:

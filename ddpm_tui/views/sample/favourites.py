@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from ddpm_tui.report import age
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.base import for_display
-from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.views.dialog import Dialog, DialogScreen, Options
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.errors import EngineError
 from engine.images import read_png
@@ -39,7 +37,7 @@ def words_of(recipe: Recipe) -> str:
     return " · ".join(parts)
 
 
-class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
+class Favourites(DialogScreen["Favourite | None"]):
     """Returns the favourite whose take should be performed again, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,12 +48,11 @@ class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
     ]
     DEFAULT_CSS = """
     Favourites .dialog { width: 90; height: 90%; }
-    Favourites OptionList { height: 1fr; border: none; background: $surface; }
+    Favourites Options { height: 1fr; }
     Favourites PixelGrid { height: 15; }
-    Favourites.-short PixelGrid { display: none; }
+    Favourites.-short PixelGrid, Favourites.-tiny PixelGrid { display: none; }
     Favourites Static { height: auto; color: $foreground 75%; }
     """
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - as in View
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -63,11 +60,10 @@ class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
         self._kept: list[Favourite] = []
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog") as dialog:
-            dialog.border_title = f"Favourites of {self._of_run.name}"
-            dialog.border_subtitle = "enter performs it again · x removes it · esc back"
+        keys = ("enter performs it again", "x removes it", "esc back")
+        with Dialog(f"Favourites of {self._of_run.name}", keys):
             yield Static("", id="none", markup=False)
-            yield OptionList(markup=False)
+            yield Options()
             yield PixelGrid("")
 
     def on_mount(self) -> None:
@@ -80,10 +76,10 @@ class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
         try:
             self._kept = list_favourites(self._of_run)[::-1]
         except EngineError as error:
-            self.query_one("#none", Static).update(clean(str(error)))
+            self._say(str(error))
             return
         empty = "None yet. s in the Sample view keeps the picture that is chosen there."
-        self.query_one("#none", Static).update("" if self._kept else empty)
+        self._say("" if self._kept else empty)
         options = self.query_one(OptionList)
         options.clear_options()
         for kept in self._kept:
@@ -93,6 +89,11 @@ class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
             options.highlighted = 0
         else:
             self.query_one(PixelGrid).clear()
+
+    def _say(self, text: str) -> None:
+        said = self.query_one("#none", Static)
+        said.update(clean(text))
+        said.display = bool(text)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         thumbnail = self._kept[event.option_index].thumbnail
@@ -125,6 +126,6 @@ class Favourites(AnswersOnce, ModalScreen["Favourite | None"]):
         try:
             remove_favourite(self._of_run, self._kept[at])
         except EngineError as error:
-            self.query_one("#none", Static).update(clean(str(error)))
+            self._say(str(error))
         else:
             self._read()

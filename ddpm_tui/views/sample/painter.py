@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from ddpm_tui import keys
 from ddpm_tui.color import ColorMode, mode_of
-from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.views.dialog import Dialog, DialogScreen
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.images import Pixels
 
@@ -70,7 +68,7 @@ class Canvas(PixelGrid):
             self.post_message(self.Touched(row, x * plan.shrink // plan.enlarge, pressed=pressed))
 
 
-class MaskPainter(AnswersOnce, ModalScreen[Painted | None]):
+class MaskPainter(DialogScreen[Painted | None]):
     """Returns the mask, or None.
 
     Args:
@@ -80,9 +78,9 @@ class MaskPainter(AnswersOnce, ModalScreen[Painted | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings("paint")]
     DEFAULT_CSS = """
-    MaskPainter .painter { width: 100%; height: 100%; padding: 0 1; border: round $primary; }
     MaskPainter PixelGrid { height: 1fr; }
     MaskPainter Static { height: auto; max-height: 3; }
+    MaskPainter.-tiny #keys { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, picture: Pixels, copies: int = 4) -> None:
@@ -98,8 +96,8 @@ class MaskPainter(AnswersOnce, ModalScreen[Painted | None]):
         self._marking = True  # what dragging does
 
     def compose(self) -> ComposeResult:
-        with Vertical(classes="painter") as frame:
-            frame.border_title = "What should be painted anew?"
+        keys = ("enter paint", "space mark", "esc back")
+        with Dialog("What should be painted anew?", keys):
             yield Canvas(id="canvas")
             yield Static("", id="state", markup=False)
             yield Static("", id="keys", markup=False)
@@ -107,14 +105,11 @@ class MaskPainter(AnswersOnce, ModalScreen[Painted | None]):
     def on_mount(self) -> None:
         parts = (
             "arrows move, with shift they mark",
-            "space mark",
             "b brush",
             "r rectangle",
             "i invert",
             "c clear",
             "+ − copies",
-            "enter paint",
-            "esc back",
         )
         self.query_one("#keys", Static).update(" · ".join(parts))
         self._show()

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid, Horizontal, VerticalScroll
-from textual.screen import ModalScreen
+from textual.containers import Grid, Horizontal
 from textual.widgets import Button, Input, Label, Static
 
-from ddpm_tui.sanitize import clean, clean_lines
-from ddpm_tui.views.going_on import AnswersOnce
+from ddpm_tui.sanitize import clean_lines
+from ddpm_tui.views.dialog import Body, Dialog, DialogScreen, Problem
 from ddpm_tui.widgets.choice import Choice
 from engine.config import RunConfig, SamplingConfig, override_sampling
 from engine.errors import ConfigError, EngineError
@@ -234,7 +233,7 @@ class DrawSettings:
         return shlex.join(words)
 
 
-class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
+class SampleSettings(DialogScreen[DrawSettings | None]):
     """Returns what to draw, or None.
 
     Args:
@@ -248,17 +247,14 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
         Binding("up", "app.focus_previous", "Previous field", show=False),
     ]
     DEFAULT_CSS = """
-    SampleSettings { align: center middle; }
     SampleSettings #fields {
         grid-size: 2; grid-columns: 12 1fr; grid-rows: 1; height: auto;
     }
     SampleSettings .asked { display: none; }
     SampleSettings.-classes .asked { display: block; }
     SampleSettings #summary { height: auto; color: $text-muted; }
-    SampleSettings #problem { height: auto; color: $text-error; display: none; }
-    SampleSettings.-wrong #problem { display: block; }
+    SampleSettings.-tiny #summary { display: none; }
     SampleSettings.-wrong #summary { display: none; }
-    SampleSettings .buttons { height: 1; margin-top: 1; }
     """
 
     def __init__(self, settings: DrawSettings, runs: Sequence[Run], runs_dir: Path) -> None:
@@ -270,10 +266,9 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
 
     def compose(self) -> ComposeResult:
         settings = self._settings
-        with VerticalScroll(classes="dialog form") as dialog:
-            dialog.border_title = "Draw pictures"
-            dialog.border_subtitle = "enter draws · tab ↑ ↓ move · ◂ ▸ choose · esc back"
-            with Grid(id="fields"):
+        keys = ("enter draws", "tab ↑ ↓ move", "◂ ▸ choose", "esc back")
+        with Dialog("Draw pictures", keys, classes="form"):
+            with Body(), Grid(id="fields"):
                 yield Label("run")
                 yield Choice(list(self._runs), settings.run.name, id="run")
                 yield Label("checkpoint")
@@ -305,7 +300,7 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
                     compact=True,
                 )
             yield Static("", id="summary", markup=False)
-            yield Static("", id="problem", markup=False)
+            yield Problem()
             with Horizontal(classes="buttons"):
                 yield Button("Draw (enter)", variant="primary", id="draw", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
@@ -343,7 +338,7 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
 
     def _complain(self, problem: str) -> None:
         self.add_class("-wrong")
-        self.query_one("#problem", Static).update(clean(problem))
+        self.query_one(Problem).say(problem)
         self.query_one("#draw", Button).disabled = True
 
     @on(Choice.Changed, "#checkpoint, #sampler, #steps, #num, #range")
@@ -358,6 +353,7 @@ class SampleSettings(AnswersOnce, ModalScreen[DrawSettings | None]):
             self._complain(str(error))
             return
         self.remove_class("-wrong")
+        self.query_one(Problem).say("")
         lines = ["$ " + settings.command(self._runs_dir), *self._offer.start_advice(settings)]
         self.query_one("#summary", Static).update(clean_lines("\n".join(lines)))
         self.query_one("#draw", Button).disabled = False
