@@ -6,12 +6,15 @@ answer from another, the cursor is at another column for each: saved, moved, ask
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from textual._ansi_sequences import SYNC_START
 from textual.drivers.linux_driver import LinuxDriver
-from textual.events import CursorPosition
+from textual.events import CursorPosition, Resize
+from textual.geometry import Size
 from textual.message import Message
 
 from ddpm_tui.terminal.link import Link
@@ -68,6 +71,22 @@ class LinkDriver(LinuxDriver):
             data += question(after)
         if data:
             super().write(data)
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Of the terminal that is written to, whatever COLUMNS and LINES say: whoever exports them
+        does not export them anew with every resize."""
+        with suppress(OSError, ValueError):
+            columns, lines = os.get_terminal_size(self._file.fileno())
+            if columns and lines:
+                return columns, lines
+        return super()._get_terminal_size()
+
+    def with_size_of_now(self, event: Resize) -> Resize:
+        """A change of size that a signal told of, with the size that the terminal has by now."""
+        if event.pixel_size is not None:
+            return event  # the terminal's own words, which may be ahead of the kernel's
+        size = Size(*self._get_terminal_size())
+        return Resize(size, size)
 
     def _enable_mouse_support(self) -> None:
         """Clicks and drags. Textual asks for every move as well, which comes as a line of input for

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import RenderableType
+from textual import events
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
@@ -46,8 +47,12 @@ class Linked(InTurn):
         return LinkDriver if chosen is LinuxDriver else chosen
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        """Leave out what the terminal shows already; and what finds no room before a terminal that
-        reads nothing, to send it later."""
+        """Leave out what the terminal shows already; what was laid out for a window of another
+        size; and what finds no room before a terminal that reads nothing, to send it later."""
+        if screen.outer_size != self.size:
+            # It would scroll a window that has become shorter. The screen hears of the new size
+            # after the app, and is then painted whole.
+            return
         if output_backlog(self) < _MOST_WAITING:
             if isinstance(renderable, ChopsUpdate | LayoutUpdate) and self._sends:
                 renderable = self._shown.without_known(renderable)
@@ -63,10 +68,17 @@ class Linked(InTurn):
         """Whether Textual passes an update on to the terminal now."""
         return self._running and not self._closed and not self._batch_count
 
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Resize) and isinstance(self._driver, LinkDriver):
+            # Of two signals that come at once, the one that read the older size can be the last.
+            event = self._driver.with_size_of_now(event)
+        await super().on_event(event)
+
     def on_resize(self) -> None:
         # Terminals move their cells, and whoever attaches anew sees an empty screen. Where a window
         # has shrunk and grown before anybody looked, its size is as it was, but its cells are gone.
         self._shown.clear()
+        self._missed_on = None  # what was missed had its place in the window as it was
         if self._screen_stack:
             self.screen.refresh()
 

@@ -35,7 +35,11 @@ _NOT_FOR_PYTE = re.compile(rb"\x1b\[[<>=?]\d*u|\x1b_.*?\x1b\\", re.DOTALL)
 _UNFINISHED = re.compile(rb"\x1b(?:\[[<>=?]?\d*)?\Z|\x1b_(?:(?!\x1b\\).)*\Z", re.DOTALL)
 
 _PATIENCE = 30.0  # seconds
+_REST = 0.7  # seconds; what changes by itself does so once a second
 _CHUNKS = 64  # read and not painted yet, of 4 KB for the most part
+
+LOST = "☒"
+"""What a cell shows that is still to be painted after a change of size."""
 
 ESCAPE, ENTER, TAB, BACKSPACE = "\x1b", "\r", "\t", "\x7f"
 UP, DOWN, RIGHT, LEFT = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
@@ -179,15 +183,30 @@ class Terminal:
         self.write(f"\x1b[<0;{place}M\x1b[<0;{place}m".encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        """Make the window another size; the kernel sends SIGWINCH."""
+        """Make the window another size; the kernel sends SIGWINCH.
+
+        Terminals cut, move or wrap what they show, each in its own way; here all of it is lost.
+        Of the size that it has already nobody is told.
+        """
+        if (columns, rows) == self.size:
+            return
         with self._lock:
             self._screen.resize(rows, columns)
+            self.forget()
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def forget(self) -> None:
-        """Show nothing until the program paints it anew."""
+        """Show nothing of what was painted until the program paints it anew."""
         with self._lock:
-            self._screen.erase_in_display(2)
+            for row in range(self._screen.lines):
+                for column in range(self._screen.columns):
+                    self._screen.buffer[row][column] = Char(LOST)
+
+    def draw_anew(self) -> None:
+        """Forget the screen and have the program paint it whole, as for whoever attaches."""
+        with self._lock:
+            self.forget()
+            os.kill(self.process.pid, signal.SIGWINCH)
 
     # --- Waiting -------------------------------------------------------------------------------
 
@@ -212,6 +231,21 @@ class Terminal:
                     raise AssertionError(f"{what} did not appear{said}:\n{screen}")
                 self._fresh.wait(min(left, 0.2))
             return self._painted_at
+
+    def wait_for_rest(self, seconds: float = 60) -> None:
+        """Wait until every cell is painted, and no more comes: an idle program sends nothing.
+
+        Raises:
+            AssertionError: some cells were never painted, or bytes came all the time.
+        """
+        self.wait_until(lambda screen: LOST not in screen, "the whole screen", seconds)
+        end = time.monotonic() + seconds
+        count, since = len(self.received), time.monotonic()
+        while time.monotonic() - since < _REST or not self._chunks.empty():
+            if len(self.received) != count:
+                count, since = len(self.received), time.monotonic()
+            assert time.monotonic() < end, f"it does not come to rest:\n{self.text()}"
+            time.sleep(0.05)
 
     def echo(self, key: str, seen: Callable[[str], bool], seconds: float = 60) -> float:
         """Seconds from pressing a key to the byte that paints its effect."""

@@ -165,7 +165,9 @@ class PixelGrid(Widget):
             elif y in self._captions:
                 strip = self._caption_strip(self._captions[y], width)
             elif y < len(self._cells):
-                strip = Strip(self._segments.row(self._cells[y]), width)
+                # After a change of width the cells are those of before until `on_resize`.
+                strip = Strip(self._segments.row(self._cells[y]), self._cells.shape[1])
+                strip = strip.adjust_cell_length(width, base)
             else:
                 strip = Strip.blank(width, base)
             self._strips[y] = strip
@@ -355,8 +357,8 @@ class PixelGrid(Widget):
             segments.append(Segment(" " * (x - at), self._segments.base))
             segments.append(Segment(fit(text, room), highlighted if is_selected else plain))
             at = x + room
-        segments.append(Segment(" " * (width - at), self._segments.base))
-        return Strip([segment for segment in segments if segment.text], width)
+        strip = Strip([segment for segment in segments if segment.text], at)
+        return strip.adjust_cell_length(width, self._segments.base)
 
     def _message_strip(self, y: int, width: int) -> Strip:
         style = self.get_component_rich_style("pixel-grid--message")
