@@ -75,10 +75,11 @@ class LinkDriver(LinuxDriver):
     def _get_terminal_size(self) -> tuple[int, int]:
         """Of the terminal that is written to, whatever COLUMNS and LINES say: whoever exports them
         does not export them anew with every resize."""
-        with suppress(OSError, ValueError):
-            columns, lines = os.get_terminal_size(self._file.fileno())
-            if columns and lines:
-                return columns, lines
+        if self._file is not None:
+            with suppress(OSError, ValueError):
+                columns, lines = os.get_terminal_size(self._file.fileno())
+                if columns and lines:
+                    return columns, lines
         return super()._get_terminal_size()
 
     def with_size_of_now(self, event: Resize) -> Resize:

@@ -77,8 +77,8 @@ def command(
     ("first", "code", "said"),
     [
         ("INT", 130, "interrupted"),
-        ("TERM", 75, "ended by SIGTERM; nothing half done was kept"),
-        ("USR1", 75, "ended by SIGUSR1; nothing half done was kept"),
+        ("TERM", 75, "ended by SIGTERM; nothing half done counts"),
+        ("USR1", 75, "ended by SIGUSR1; nothing half done counts"),
     ],
 )
 def test_what_comes_while_a_command_clears_up_lets_it(
@@ -121,7 +121,7 @@ def test_nothing_is_raised_inside_of_an_import(tmp_path: Path) -> None:
     )
     done = command("import slow; signal.pause(); print('went on')", tmp_path)
     assert (done.returncode, done.stdout) == (75, "loaded\n")
-    assert done.stderr == "ddpm-tui: ended by SIGTERM; nothing half done was kept\n"
+    assert done.stderr == "ddpm-tui: ended by SIGTERM; nothing half done counts\n"
 
 
 def test_no_signal_changes_the_exit_code_of_a_command_that_is_over(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_what_is_not_a_training_leaves_nothing_half_done(
         process.send_signal(signal.SIGTERM)
         told = process.communicate(timeout=20)[1]
     assert process.returncode == 75
-    assert told.splitlines()[-1] == "ddpm-tui: ended by SIGTERM; nothing half done was kept"
+    assert told.splitlines()[-1] == "ddpm-tui: ended by SIGTERM; nothing half done counts"
     assert sorted((tmp_path / "runs").rglob("*")) == before
 
 

@@ -31,8 +31,9 @@ _KILLS = int(os.environ.get("DDPM_TUI_KILLS", "5"))
 _STEPS = 100
 # What tells how long something took.
 _CLOCKS = ("images_per_second", "elapsed")
-# Most signals come up to so many seconds after the training began, others after the process did.
-_WHILE_IT_TRAINS, _LONGEST = 0.85, 0.8
+# Most signals come up to so many steps after the training began, the others while it loads. Steps
+# and not seconds: on a slow machine seconds would end every trainer before it has got anywhere.
+_WHILE_IT_TRAINS, _MOST_STEPS, _LOADS = 0.85, 25, 0.8
 
 
 def new_run(folder: Path, name: str) -> Run:
@@ -91,9 +92,12 @@ def disturb(run: Run, number: signal.Signals, moments: random.Random) -> int:
     while True:
         process = resume(run)
         if moments.random() < _WHILE_IT_TRAINS:
-            while process.is_alive() and not run.is_locked():
+            aim = run.status().step + moments.randint(1, _MOST_STEPS)
+            while process.is_alive() and run.status().step < aim:
                 time.sleep(0.005)
-        process.join(moments.uniform(0.0, _LONGEST))
+            process.join(moments.uniform(0.0, 0.02))
+        else:
+            process.join(moments.uniform(0.0, _LOADS))
         if process.is_alive():
             assert process.pid is not None
             with suppress(ProcessLookupError):  # it may end in this very moment

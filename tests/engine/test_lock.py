@@ -183,8 +183,8 @@ def test_the_clock_is_that_of_the_file_system_and_leaves_nothing(tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-def take_each(folders: list[Path], start: float) -> list[bool]:
-    """Try to own each folder at its own moment, and let go of none."""
+def take_each(folders: list[Path], start: float, done: Path, together: int) -> list[bool]:
+    """Try to own each folder at its own moment, and let go of none before all have tried."""
     taken = []
     for number, folder in enumerate(folders):
         while time.time() < start + 0.03 * number:
@@ -195,7 +195,9 @@ def take_each(folders: list[Path], start: float) -> list[bool]:
             taken.append(False)
         else:
             taken.append(True)
-    time.sleep(2)  # an owner that ends is nobody for the others, who may be slower
+    (done / str(os.getpid())).touch()
+    while len(list(done.iterdir())) < together:  # an owner that ends is nobody for the others
+        time.sleep(0.01)
     return taken
 
 
@@ -204,7 +206,9 @@ def test_of_many_who_find_an_owner_gone_one_takes_over(tmp_path: Path) -> None:
     folders = [tmp_path / str(number) for number in range(60)]
     for folder in folders:
         owned_elsewhere(folder, STALE + 1)
-    outcomes = at_once([(take_each, (folders, time.time() + 4))] * 5)
+    done = tmp_path / "done"
+    done.mkdir()
+    outcomes = at_once([(take_each, (folders, time.time() + 4, done, 5))] * 5)
     assert not any(outcome.error for outcome in outcomes), outcomes
     owners = [sum(turn) for turn in zip(*(outcome.value for outcome in outcomes), strict=True)]
     assert owners == [1] * len(folders)

@@ -27,6 +27,7 @@ from textual.widgets import Button, Input, OptionList, Static
 import ddpm_tui.views
 from ddpm_tui.app import Workbench
 from ddpm_tui.screenshot.files import rows_of
+from ddpm_tui.views.copied import SentToClipboard
 from ddpm_tui.views.form import FormRow
 from ddpm_tui.views.forward import schedule_form
 from ddpm_tui.views.forward.choose import ChooseNetwork
@@ -90,6 +91,7 @@ DIALOGS: dict[str, Callable[[Place], ModalScreen[Any]]] = {
     "Favourites": lambda at: Favourites(at.runs[0]),
     "MaskPainter": lambda _: MaskPainter(np.zeros((1, 28, 28), np.uint8)),
     "schedule_form.ask": lambda at: schedule_form.ask(Pair(PLAIN[0], PLAIN[1]), at.runs),
+    "SentToClipboard": lambda _: SentToClipboard(f"ddpm-tui take {LONG_NAME} --seed 3"),
     "forms.ask": lambda at: forms.ask(at.take),
     "forms.renoise": lambda at: forms.renoise(at.take, 1000),
     "forms.branch": lambda at: forms.branch(at.take),
