@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from ddpm_tui.cli.opening import open_workbench
 from ddpm_tui.exit_codes import INTERRUPTED, PREEMPTED
@@ -21,6 +22,7 @@ def main() -> None:
     # With more threads than cores, as after sampling, spin a tenth of that instead of a hundredth.
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
     keep_freed_memory()
+    _let_the_window_have_its_size()
     # Whatever the shell's: nothing that a run folder holds may be changed by everybody.
     os.umask(os.umask(0o077) | 0o002)
     try:
@@ -45,6 +47,16 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _let_the_window_have_its_size() -> None:
+    """Where there is a terminal, COLUMNS and LINES are left out: Python, Rich and Textual would
+    prefer them, and exported they stay what they were when the window was another size."""
+    with suppress(OSError):
+        columns, lines = os.get_terminal_size(1)
+        for name, known in (("COLUMNS", columns), ("LINES", lines)):
+            if known:
+                os.environ.pop(name, None)
 
 
 def _verb() -> object:
