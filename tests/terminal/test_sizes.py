@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import Resize
 
-from tests.terminal.harness import ESCAPE, Terminal, workbench
+from ddpm_tui.terminal.driver import LinkDriver
+from tests.terminal.harness import ESCAPE, LOST, Terminal, workbench
 from tests.terminal.monkey import answers, look
 
 STORM_SECONDS = float(os.environ.get("DDPM_TUI_STORM_SECONDS", "2"))
@@ -214,7 +216,7 @@ def test_while_a_training_paints_as_well(tmp_path: Path) -> None:
                 terminal.resize(columns, rows)
                 time.sleep(pause)
             terminal.resize(100, 30)
-            terminal.wait_for("training mine")
+            terminal.wait_until(lambda screen: LOST not in screen, "the whole screen")
             terminal.resize(100, 30 - draw.choice((1, 4, 9)))
             terminal.press(" ")
             terminal.wait_for("paused mine")
@@ -236,6 +238,20 @@ def test_exported_columns_and_lines_are_not_the_size(few_runs: Path, tmp_path: P
         terminal.wait_for("loss by step")
         _, _, plot = terminal.text().partition("loss by step")
         assert max(len(row.rstrip()) for row in plot.splitlines()) == 72
+
+
+def test_a_signal_brings_the_size_of_now_and_a_terminal_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal handler can be interrupted by the next one, after it has read the size."""
+    with Path(os.devnull).open("w") as file:
+        driver = LinkDriver.__new__(LinkDriver)
+        driver._file = file
+        monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((70, 20)))
+        older = Resize.from_dimensions((80, 24), None)
+        assert driver.with_size_of_now(older).size == (70, 20)
+        own = Resize.from_dimensions((80, 24), (800, 480))
+        assert driver.with_size_of_now(own) is own
 
 
 def test_after_any_changes_of_size_the_screen_is_as_drawn_anew(

@@ -497,8 +497,8 @@ async def test_captions_are_centred_shortened_and_highlighted(use_mode) -> None:
 class Late(PixelGrid):
     """Has not heard yet of the width that the layout gave it."""
 
-    def on_resize(self, _event: Resize) -> None:
-        pass
+    def on_resize(self, event: Resize) -> None:
+        event.prevent_default()
 
 
 @pytest.mark.parametrize("width", [24, 90])
