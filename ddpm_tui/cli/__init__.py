@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from ddpm_tui.imports import explained, guard_torch, own_engine
 
@@ -27,6 +28,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "active")
     keep_freed_memory()
     guard_torch()
+    _let_the_window_have_its_size()
     # Whatever the shell's: nothing that a run folder holds may be changed by everybody.
     os.umask(os.umask(0o077) | 0o002)
     try:
@@ -50,6 +52,16 @@ def _workbench() -> int:
     from ddpm_tui.cli.opening import open_workbench
 
     return open_workbench()
+
+
+def _let_the_window_have_its_size() -> None:
+    """Where there is a terminal, COLUMNS and LINES are left out: Python, Rich and Textual would
+    prefer them, and exported they stay what they were when the window was another size."""
+    with suppress(OSError):
+        columns, lines = os.get_terminal_size(1)
+        for name, known in (("COLUMNS", columns), ("LINES", lines)):
+            if known:
+                os.environ.pop(name, None)
 
 
 def _verb() -> object:

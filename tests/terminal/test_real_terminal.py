@@ -23,7 +23,7 @@ def test_a_newcomer_gets_from_the_first_screen_to_a_trained_run_and_out(tmp_path
         terminal.press("n")
         terminal.wait_for("Train a new run")
         terminal.press(TAB)
-        while "◂ fashion-mnist-10k" not in (chosen := row_of("data set", terminal.text())):
+        while "fashion-mnist-10k" not in (chosen := row_of("data set", terminal.text())):
             terminal.press(RIGHT)  # the next data set on this machine
             terminal.wait_until(lambda screen, was=chosen: row_of("data set", screen) != was)
         terminal.press(TAB, RIGHT, RIGHT, RIGHT)  # network: unet, dit, then article

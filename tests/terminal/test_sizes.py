@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.events import Resize
 
-from tests.terminal.harness import ESCAPE, Terminal, workbench
+from ddpm_tui.terminal.driver import LinkDriver
+from tests.terminal.harness import ESCAPE, LOST, Terminal, workbench
 from tests.terminal.monkey import answers, look
 
 STORM_SECONDS = float(os.environ.get("DDPM_TUI_STORM_SECONDS", "2"))
@@ -67,7 +69,7 @@ VIEWS_AND_DIALOGS = {
     "second": ("3c", "Both lanes"),
     "mask": ("3m", "painted anew"),
 }
-QUICK = ("runs", "help", "settings", "compare", "forward")
+QUICK = ("runs", "settings", "compare", "forward")
 _SHORTER = ((80, 24), (80, 20), (80, 23), (120, 40), (80, 24), (100, 30), (100, 29))
 
 
@@ -113,7 +115,8 @@ def painted(terminal: Terminal) -> list[tuple[str, tuple[tuple[str, str], ...]]]
         elif _AGE.search(text):
             found.append((re.sub(r"\s+", " ", _AGE.sub("…", text)), ()))
         else:
-            found.append((text, tuple((cell.fg, cell.bg) for cell in cells)))
+            # Of a space nobody sees the foreground, and it is left as it happens to be.
+            found.append((text, tuple((cell.data.strip() and cell.fg, cell.bg) for cell in cells)))
     return found
 
 
@@ -195,6 +198,60 @@ def changes_of_size(terminal: Terminal, place: str, seed: int, count: int) -> No
         terminal.wait_for_rest()
         terminal.resize(80, 24 - draw.choice((1, 4, 12)))
     is_as_drawn_anew(terminal)
+
+
+def test_while_a_training_paints_as_well(tmp_path: Path) -> None:
+    command = (
+        *("train", "--tui", "--dataset", "fashion-mnist-10k", "--model", "article"),
+        *("--steps", "1000000", "--batch-size", "4", "--num-train-timesteps", "8"),
+        *("--name", "mine", "--set", "training.log_every=5"),
+        *("--set", "training.preview_every=10", "--set", "training.checkpoint_every=1000000"),
+    )
+    draw = random.Random(0)
+    with workbench(tmp_path, *command) as terminal:
+        for _ in range(1 + int(STORM_SECONDS) // 4):
+            terminal.wait_for("training mine")
+            terminal.wait_for("images/s")
+            for columns, rows, pause in steps_of_size(draw, 8):
+                terminal.resize(columns, rows)
+                time.sleep(pause)
+            terminal.resize(100, 30)
+            terminal.wait_until(lambda screen: LOST not in screen, "the whole screen")
+            terminal.resize(100, 30 - draw.choice((1, 4, 9)))
+            terminal.press(" ")
+            terminal.wait_for("paused mine")
+            is_as_drawn_anew(terminal)
+            terminal.press(" ")
+        look(terminal, tmp_path)
+
+
+def test_exported_columns_and_lines_are_not_the_size(few_runs: Path, tmp_path: Path) -> None:
+    with workbench(tmp_path, size=(110, 34), COLUMNS="80", LINES="24") as terminal:
+        for columns, rows in ((110, 34), (60, 18), (130, 40)):
+            terminal.resize(columns, rows)
+            terminal.wait_for("tiny")
+            terminal.wait_for_rest()
+            assert "Help" in terminal.text().splitlines()[-1]
+    environment = {"COLUMNS": "61", "LINES": "24", "NO_COLOR": "1"}
+    with workbench(tmp_path, "show", "tiny", size=(72, 60), **environment) as terminal:
+        terminal.process.wait()
+        terminal.wait_for("loss by step")
+        _, _, plot = terminal.text().partition("loss by step")
+        assert max(len(row.rstrip()) for row in plot.splitlines()) == 72
+
+
+def test_a_signal_brings_the_size_of_now_and_a_terminal_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A signal handler can be interrupted by the next one, after it has read the size."""
+    with Path(os.devnull).open("w") as file:
+        driver = LinkDriver.__new__(LinkDriver)
+        driver._file = file
+        monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((70, 20)))
+        older = Resize.from_dimensions((80, 24), None)
+        assert driver.with_size_of_now(older).size == (70, 20)
+        own = Resize.from_dimensions((80, 24), (800, 480))
+        assert driver.with_size_of_now(own) is own
 
 
 def test_after_any_changes_of_size_the_screen_is_as_drawn_anew(

@@ -24,6 +24,7 @@ from ddpm_tui.views.inspect.pictures import EmbeddingMap, ScheduleCurves
 from ddpm_tui.widgets.chart import LineChart
 from ddpm_tui.widgets.sheet import Sheet
 from engine.anatomy import dissect
+from engine.device import multiplies_bf16
 from engine.layer_timing import probe
 from engine.runs.folder import Run
 
@@ -296,7 +297,8 @@ async def test_the_network_is_measured_when_it_is_looked_at(
         await until(lambda: view._measuring is None, pilot)
         assert len(asked) == 1
         text = " ".join(all_rows(app).split())
-        assert "passes with fresh weights in float32 on cpu" in text
+        used = "bfloat16" if multiplies_bf16(torch.device("cpu")) else "float32"
+        assert f"passes with fresh weights in {used} on cpu" in text
         assert "…" not in text.split("What to know")[0], "every part has its time"
         await pilot.press("right")
         assert "100 pictures" in all_rows(app)

@@ -10,6 +10,7 @@ import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment
@@ -17,6 +18,7 @@ from rich.style import Style
 from textual import constants
 from textual.app import App, ComposeResult
 from textual.drivers._writer_thread import WriterThread
+from textual.events import Resize
 from textual.strip import Strip
 
 from ddpm_tui.color import ColorMode, apply
@@ -490,6 +492,27 @@ async def test_captions_are_centred_shortened_and_highlighted(use_mode) -> None:
         assert reverse == ["Ankle boo…"]
         app.grid.selected = 7  # none of these
         assert not any(style.reverse for _, style, _ in app.grid.render_line(caption))
+
+
+class Late(PixelGrid):
+    """Has not heard yet of the width that the layout gave it."""
+
+    def on_resize(self, event: Resize) -> None:
+        event.prevent_default()
+
+
+@pytest.mark.parametrize("width", [24, 90])
+async def test_a_row_is_as_long_as_it_says_also_in_a_width_to_come(use_mode, width) -> None:
+    app = GridApp()
+    app.grid = grid = Late()
+    async with app.run_test(size=(60, 20)) as pilot:
+        grid.show(noise(2, 10, 20), ["shirt", "a dress of some length"])
+        await pilot.resize_terminal(width, 20)
+        assert grid.size.width == width
+        for y in range(20):
+            grid._strips.clear()
+            strip = grid.render_line(y)
+            assert cell_len(strip.text) == strip.cell_length == width
 
 
 async def test_empty_state_shows_a_message(use_mode) -> None:
