@@ -183,7 +183,8 @@ async def test_no_key_is_dropped_without_a_word_while_something_loads(
             await pilot.press(tab)
             await until(lambda: getattr(app.screen, "VIEW", "") == view, pilot)
             silent = []
-            for key in (key for key in KEYS if key.view == view):
+            # Escape leaves what is open, here nothing.
+            for key in (key for key in KEYS if key.view == view and "escape" not in key.names):
                 if not app.screen.check_action(key.action.partition("(")[0], ()):
                     continue  # not in the footer either
                 said.clear()

@@ -200,8 +200,6 @@ class Looking(PictureView):
             self.action_large()
         elif self._playhead.playing and self._recording is not None:
             self.action_toggle_play()
-        elif self._recording is None:
-            self._say_nothing_yet()
 
     def action_scrub(self, by: int) -> None:
         self._move_to(max(self._playhead.index + by, 0))
