@@ -73,19 +73,18 @@ class LinkDriver(LinuxDriver):
             super().write(data)
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        """Of the terminal that is written to, whatever COLUMNS and LINES say: whoever exports them
+        """Of the terminal itself, whatever COLUMNS and LINES say: whoever exports them
         does not export them anew with every resize."""
-        if self._file is not None:
-            with suppress(OSError, ValueError):
-                columns, lines = os.get_terminal_size(self._file.fileno())
-                if columns and lines:
-                    return columns, lines
+        with suppress(OSError):
+            columns, lines = os.get_terminal_size(self.fileno)
+            if columns and lines:
+                return columns, lines
         return super()._get_terminal_size()
 
     def with_size_of_now(self, event: Resize) -> Resize:
-        """A change of size that a signal told of, with the size that the terminal has by now."""
+        """A change of size that a signal brought, with the size that the terminal has by now."""
         if event.pixel_size is not None:
-            return event  # the terminal's own words, which may be ahead of the kernel's
+            return event  # from the terminal itself, which may be ahead of the kernel's
         size = Size(*self._get_terminal_size())
         return Resize(size, size)
 

@@ -186,7 +186,7 @@ class Terminal:
         """Make the window another size; the kernel sends SIGWINCH.
 
         Terminals cut, move or wrap what they show, each in its own way; here all of it is lost.
-        Of the size that it has already nobody is told.
+        For the size that it has already the kernel sends none.
         """
         if (columns, rows) == self.size:
             return

@@ -244,14 +244,13 @@ def test_a_signal_brings_the_size_of_now_and_a_terminal_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A signal handler can be interrupted by the next one, after it has read the size."""
-    with Path(os.devnull).open("w") as file:
-        driver = LinkDriver.__new__(LinkDriver)
-        driver._file = file
-        monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((70, 20)))
-        older = Resize.from_dimensions((80, 24), None)
-        assert driver.with_size_of_now(older).size == (70, 20)
-        own = Resize.from_dimensions((80, 24), (800, 480))
-        assert driver.with_size_of_now(own) is own
+    driver = LinkDriver.__new__(LinkDriver)
+    driver.fileno = 0
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((70, 20)))
+    older = Resize.from_dimensions((80, 24), None)
+    assert driver.with_size_of_now(older).size == (70, 20)
+    own = Resize.from_dimensions((80, 24), (800, 480))
+    assert driver.with_size_of_now(own) is own
 
 
 def test_after_any_changes_of_size_the_screen_is_as_drawn_anew(

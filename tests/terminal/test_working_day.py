@@ -62,6 +62,8 @@ def choose(terminal: Terminal, value: str) -> None:
     def chosen(screen: str) -> list[str]:
         return re.findall("◂ (.*?) ▸", screen)
 
+    if f"  {value}  " in terminal.text():
+        return  # the only one that there is has no arrows
     while value not in (at := chosen(terminal.text())):
         terminal.echo(RIGHT, lambda screen, at=at: chosen(screen) != at)
 
