@@ -64,7 +64,9 @@ def test_a_broken_torch_is_a_line_and_no_traceback(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 1, done.stderr
-    assert f"WRONG torch             '{tmp_path}/torch.py' hides the" in done.stdout
+    said = " ".join(done.stdout.split())  # a long path makes several lines of it
+    assert "WRONG torch" in said
+    assert "/torch.py' hides the module 'torch' that the program needs" in said
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
 
