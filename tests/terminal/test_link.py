@@ -21,8 +21,8 @@ STOP, END = "\x1b[18~", "\x1b[19~"  # F7, F8
 LETTERS = "zxwvy"
 SIZE = (64, 34)
 
-# Bytes that a slow link carries in a second. What a key waits for is counted in them: how long a busy
-# machine takes for anything is not the app's doing.
+# Bytes that a slow link carries in a second. What a key waits for is counted in them: how long a
+# busy machine takes for anything is not the app's doing.
 SECOND = 100_000
 # sshd takes up to 2 MB from the program at once, whatever the network does.
 SSH = Link(rate=SECOND, buffer=2_000_000, delay=0.03)
