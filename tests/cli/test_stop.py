@@ -114,7 +114,7 @@ def test_a_large_drawing_that_is_ended_says_what_it_keeps(trained: Path, tmp_pat
     )
     done = run_cli("sample", "tiny", "--num", "600", cwd=tmp_path)
     assert done.returncode == 0
-    assert "goes on with picture 256 of 600" in done.stderr
+    assert "goes on after 256 of 600 pictures" in done.stderr
     assert not list((tmp_path / "runs/tiny/samples").glob(".*"))
 
 
