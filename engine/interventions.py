@@ -266,6 +266,7 @@ def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
     Along the arc the norm stays what it is for noise; on the straight line between it would sink,
     and the network would see less noise than t says. Weights 0 and 1 give a and b to the bit.
     """
+    here, a, b = a, a.cpu(), b.cpu()  # not every device has float64
     flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
     cosine = torch.nn.functional.cosine_similarity(flat_a, flat_b)
     angle = cosine.clamp(-1, 1).acos().reshape(-1, *[1] * (a.ndim - 1))
@@ -273,7 +274,7 @@ def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
     parallel = angle.sin() < 1e-6
     share_a = torch.where(parallel, 1 - weight, ((1 - weight) * angle).sin() / angle.sin())
     share_b = torch.where(parallel, weight, (weight * angle).sin() / angle.sin())
-    return (share_a * a + share_b * b).to(a.dtype)
+    return (share_a * a + share_b * b).to(here)
 
 
 def invert(

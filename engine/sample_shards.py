@@ -151,7 +151,8 @@ def open_shards(
 ) -> Iterator[Shards]:
     """The pieces of one drawing, which nobody else works at meanwhile; removed after the block.
 
-    After an error or a signal in the block what is finished stays, for the next one.
+    After an error or a signal in the block what is finished stays, for the next one, and a note on
+    the exception says so.
 
     Args:
         folder: where the files of the drawing go.
@@ -184,8 +185,13 @@ def open_shards(
         shards = Shards(place, num, image_shape, shown)
         try:
             yield shards
-        except BaseException:
-            if not shards.done:
+        except BaseException as error:
+            if shards.done:
+                error.add_note(
+                    f"{shards.done:,} of {num:,} pictures are kept; "
+                    "the same command goes on from there"
+                )
+            else:
                 io.discard(place)
             raise
         io.remove(place)

@@ -17,6 +17,9 @@ with explained():
     from engine.errors import EngineError
 
 
+_NOTHING_KEPT = "nothing half done counts"
+
+
 @unfailing_streams()
 def main() -> None:
     """The `ddpm-tui` command: errors of the user as one sentence, never as a traceback."""
@@ -39,13 +42,19 @@ def main() -> None:
     except EngineError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _complain("interrupted")
+    except KeyboardInterrupt as interrupt:
+        _complain("; ".join(["interrupted", *_notes(interrupt)]))
         sys.exit(INTERRUPTED)
     except PreemptedError as signal:
-        _complain(f"ended by {signal}; nothing half done counts")
+        _complain("; ".join([f"ended by {signal}", *(_notes(signal) or [_NOTHING_KEPT])]))
         sys.exit(PREEMPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What the work that was ended has kept, where it says so."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return notes
 
 
 def _workbench() -> int:

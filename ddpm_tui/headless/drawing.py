@@ -44,7 +44,7 @@ def sample(
     notes.say_start(trained.schedule, sampling)
 
     def resumed(done: int) -> None:
-        print(f"goes on with picture {done:,} of {sampling.num:,}", file=sys.stderr, flush=True)
+        print(f"goes on after {done:,} of {sampling.num:,} pictures", file=sys.stderr, flush=True)
 
     with (
         io.advising("--out"),

@@ -36,8 +36,8 @@ from engine.train import Trainer
 STEPS = 5
 
 
-def small_config() -> RunConfig:
-    """Trains in milliseconds a step; a row a step, a checkpoint every two."""
+def small_config(**training: int) -> RunConfig:
+    """Trains in milliseconds a step; a row a step, and unless told, a checkpoint every two."""
     return make_config(
         dataset_size=10_000,
         data={"batch_size": 1},
@@ -59,6 +59,7 @@ def small_config() -> RunConfig:
             "keep_checkpoints": 1,
             "preview_every": 4,
             "preview_raw": False,
+            **training,
         },
         preview={"num": 1, "sampler": "ddim", "num_inference_steps": 1},
     )

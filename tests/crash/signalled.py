@@ -31,9 +31,9 @@ import engine.runs.checkpoint
 import engine.train
 from ddpm_tui import ending
 from ddpm_tui.cli import main
-from engine.config import make_config
 from engine.runs import io
 from engine.runs.folder import Run, create_run
+from tests.crash.life import small_config
 
 SAVED, HELD, STEPS = 2, 4, 6  # steps: of the checkpoint to go on from, of the hold, of all
 _AT_ONCE = 6
@@ -42,28 +42,8 @@ _SAVE = "in the save itself"
 
 def make_run(folder: Path) -> Run:
     """A run with a checkpoint; its next trainer paints a preview and saves another at one step."""
-    config = make_config(
-        dataset_size=10_000,
-        data={"dataset": "fashion-mnist-10k", "batch_size": 1},
-        diffusion={"num_train_timesteps": 8},
-        model={
-            "name": "dit",
-            "class_conditional": False,
-            "patch_size": 14,
-            "hidden_size": 8,
-            "attention_head_dim": 4,
-            "num_layers": 1,
-        },
-        training={
-            "steps": STEPS,
-            "optimizer": "adamw",
-            "precision": "fp32",
-            "log_every": 1,
-            "checkpoint_every": HELD,
-            "preview_every": HELD,
-            "preview_raw": False,
-        },
-        preview={"num": 1, "sampler": "ddim", "num_inference_steps": 1},
+    config = small_config(
+        steps=STEPS, checkpoint_every=HELD, keep_checkpoints=3, preview_every=HELD
     )
     run = create_run(folder / "runs", config, name="mine", command=[])
     trainer = engine.train.Trainer(run, device="cpu")

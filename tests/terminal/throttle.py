@@ -81,7 +81,9 @@ class Wire:
                 now = time.monotonic()
                 rate = self.link.rate
                 if rate is not None:
-                    credit = min(credit + (now - before) * rate, rate * 10 * _STEP)
+                    credit += (now - before) * rate
+                    # While something waits the link is busy, however late this thread wakes up.
+                    credit = credit if self._waiting else min(credit, rate * 10 * _STEP)
                 before = now
                 while self._keys and self._keys[0][0] <= now:
                     os.write(self._master, self._keys.popleft()[1])
@@ -141,6 +143,14 @@ class Wire:
         time.sleep(seconds)
         return self.count() - before
 
+    def wait_for_bytes(self, count: int, seconds: float = 60) -> float:
+        """Wait until so many more bytes have arrived; how many seconds that took."""
+        began, enough = time.monotonic(), self.count() + count
+        while self.count() < enough:
+            assert time.monotonic() < began + seconds, f"{count:,} bytes did not arrive"
+            time.sleep(_STEP)
+        return time.monotonic() - began
+
     def settle(self, quiet: float = 0.6, seconds: float = 30) -> None:
         """Wait until nothing has arrived for a while."""
         end = time.monotonic() + seconds
@@ -163,6 +173,14 @@ class Wire:
         start, pressed = self.count(), time.monotonic()
         self.press(key)
         return self.arrival(effect, start) - pressed
+
+    def bytes_before_echo(self, key: str, effect: bytes) -> int:
+        """Bytes that arrive from the press of a key to those that show its effect."""
+        start = self.count()
+        self.press(key)
+        self.arrival(effect, start)
+        with self._lock:
+            return self.received.index(effect, start) - start
 
     def answer(self, key: str, quiet: float = 0.4) -> tuple[int, float]:
         """All that comes for a key: bytes, and seconds to the last of them."""
