@@ -27,6 +27,7 @@ from engine.runs import keeping
 from engine.runs.folder import Run, create_run, open_run
 from engine.runs.moved import find_moved
 from engine.sample_shards import Shards
+from tests.one_quick import one_quick
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ KEPT = {
 SLOW = {"evaluate, writing": (pytest.mark.slow,)}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 @pytest.mark.parametrize(
     "moment", [pytest.param(moment, marks=SLOW.get(moment, ())) for moment in MOMENTS]
 )
@@ -175,7 +176,7 @@ def test_a_command_says_what_became_of_its_run_and_leaves_nothing_half_made(
     assert not any(path.name.startswith(".r") for path in runs.iterdir())
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 def test_pieces_of_a_drawing_are_gone_on_with_where_the_run_is_now(
     way: str, runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +229,7 @@ def check_one_sentence(verb: str, ended: Ended, sentence: str) -> None:
     assert ended.err.count("\n") == 1, verb
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 def test_a_run_that_left_before_is_found_by_every_command(way: str, runs: Path, call: Call) -> None:
     leave, sentence = WAYS[way]
     leave(open_run(runs, "r"))
@@ -238,7 +239,7 @@ def test_a_run_that_left_before_is_found_by_every_command(way: str, runs: Path, 
     assert files_of(runs) == before
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 @pytest.mark.parametrize("verb", OPENING)
 def test_a_run_that_leaves_when_it_was_just_opened(
     verb: str, way: str, runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch

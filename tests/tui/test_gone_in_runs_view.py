@@ -13,13 +13,14 @@ from ddpm_tui.views.runs import RunsView
 from engine.runs import keeping
 from engine.runs.folder import Run
 from tests.engine.made_up_runs import make_run
+from tests.one_quick import one_quick
 from tests.tui.test_runs_view import Hands, at
 from tests.tui.test_workbench import until
 
 WAYS: dict[str, tuple[Callable[[Run], object], str]] = {
+    "removed": (lambda run: shutil.rmtree(run.path), "r is no longer in"),
     "deleted": (keeping.delete, "r was deleted and is in the trash"),
     "renamed": (lambda run: keeping.rename(run, "s"), "r was renamed to s"),
-    "removed": (lambda run: shutil.rmtree(run.path), "r is no longer in"),
 }
 # The keys of what is done to the run under the cursor.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -54,7 +55,7 @@ async def at_a_stale_list(
         yield hands, said
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 @pytest.mark.parametrize("deed", KEYS)
 async def test_every_key_says_in_one_sentence_what_became_of_the_run(
     deed: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -70,7 +71,7 @@ async def test_every_key_says_in_one_sentence_what_became_of_the_run(
         assert not (runs / "r").exists()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 @pytest.mark.parametrize("form", FORMS)
 async def test_a_form_that_is_open_already_says_it_too(
     form: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -88,7 +89,7 @@ async def test_a_form_that_is_open_already_says_it_too(
         assert not (runs / "r").exists()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", one_quick(WAYS))
 @pytest.mark.parametrize("deed", ["archive", "tag", "note"])
 async def test_undo_says_it_too(
     deed: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
