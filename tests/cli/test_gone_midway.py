@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,6 +197,18 @@ def test_pieces_of_a_drawing_are_gone_on_with_where_the_run_is_now(
         next((runs / each / "samples").glob("*-step2.npy")).read_bytes() for each in (name, "other")
     )
     assert drawn == whole
+
+
+def test_stop_does_not_wait_for_a_run_that_was_moved_by_hand(
+    runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = open_run(runs, "r")
+    left = leaving(monkeypatch, time, "sleep", 1, lambda: run.path.rename(runs / "s"))
+    with run.lock():
+        ended = call("stop", "r", "--wait", "60")
+    assert left
+    check_one_sentence("stop", ended, WAYS["renamed"][1])
+    assert not run.path.exists()
 
 
 # --- Before it begins ----------------------------------------------------------------------------
