@@ -28,7 +28,12 @@ FILES = {
 
 
 def drawn_samples(run: Run, step: int) -> tuple[Path, Path] | None:
-    """The newest sample grid of a checkpoint and its GIF; None when there is none yet."""
+    """The newest sample grid of a checkpoint and its GIF; None when there is none yet.
+
+    Raises:
+        RunGoneError: the run is not there any more.
+        RunError: the grids cannot be read.
+    """
     if not run.samples_path.is_dir():
         return None
     pairs = [
@@ -36,7 +41,8 @@ def drawn_samples(run: Run, step: int) -> tuple[Path, Path] | None:
         for png in run.samples_path.glob(f"*-step{step}.png")
         if png.with_suffix(".gif").exists()
     ]
-    return max(pairs, key=lambda pair: pair[0].stat().st_mtime, default=None)
+    with io.explained("read", run.samples_path):
+        return max(pairs, key=lambda pair: pair[0].stat().st_mtime, default=None)
 
 
 def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Path:
@@ -87,7 +93,8 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
 
 def _is_export(folder: Path) -> bool:
     """Whether a folder holds an export, whole, and nothing else that replacing it would lose."""
-    return folder.is_dir() and {entry.name for entry in folder.iterdir()} == FILES
+    with io.explained("read", folder):
+        return folder.is_dir() and {entry.name for entry in folder.iterdir()} == FILES
 
 
 def _readme(run: Run, checkpoint: Checkpoint, samples: str) -> str:

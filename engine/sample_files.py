@@ -16,7 +16,7 @@ from torch import Tensor
 
 from engine.config import SamplingConfig
 from engine.data.range import to_uint8
-from engine.errors import NoRoomError
+from engine.errors import NoRoomError, RunGoneError
 from engine.images import Pixels, frame_indices, stretch, write_gif, write_png
 from engine.runs.folder import Run
 from engine.sample_shards import Shards, copy_whole, open_shards, write_labels
@@ -130,6 +130,16 @@ def write_samples(
                 f"{sampling.num:,} pictures are kept, and it goes on from there.",
                 reason=error.reason,
             ) from None
+        except RunGoneError as error:
+            if not shards.done or error.now is None:
+                raise
+            raise RunGoneError(
+                error.message,
+                f"{error.hint}. {shards.done:,} of {sampling.num:,} pictures are kept in it, and "
+                "`sample` goes on from there.",
+                name=error.name,
+                now=error.now,
+            ) from None
     return SampleFiles(png, gif, npy, beside if labels is not None else None)
 
 
@@ -174,7 +184,6 @@ def _arguments(
         weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     diffusion = trained.config.diffusion.model_dump(mode="json")
     return {
-        "run": trained.run.name,
         "step": trained.step,
         "weights": weights.hexdigest(),
         "model": trained.config.model.model_dump(mode="json"),

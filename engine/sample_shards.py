@@ -35,6 +35,7 @@ SHARD = 256
 
 _MANIFEST = "manifest.json"
 _FOLDER = re.compile(r"\..+\.[0-9a-f]{8}\.shards")
+_OF_A_DRAWING = re.compile(r"\d{8}-|manifest")
 # Of a drawing that nobody went on with, in seconds: a week.
 _KEPT_FOR = 7 * 86_400.0
 _DIGEST = 16
@@ -101,7 +102,8 @@ class Shards:
         """
         num = self._shape[0]
         needed = (num + sum(map(len, self.missing))) * self._picture
-        free = shutil.disk_usage(self.folder).free
+        with io.explained("read", self.folder):
+            free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise NoRoomError(
                 f"{num:,} pictures need {needed / 1e6:,.1f} MB in {self.folder.parent} while they "
@@ -114,7 +116,9 @@ class Shards:
         """The pieces that are there and whole, by their first index; others are removed."""
         there: dict[int, Path] = {}
         sizes = {each.start: len(each) * self._picture for each in self._all}
-        for path in sorted(self.folder.iterdir()):
+        with io.explained("read", self.folder):
+            found = sorted(self.folder.iterdir())
+        for path in found:
             if match := re.fullmatch(rf"(\d{{8}})-([0-9a-f]{{{_DIGEST}}})", path.name):
                 start = int(match[1])
                 if self._is_whole(path, start, sizes.get(start), match[2]):
@@ -178,9 +182,10 @@ def open_shards(
     with owning(place):
         clear_abandoned(place)
         if not _is_of(place, arguments):
-            for path in place.iterdir():
-                if re.match(r"\d{8}-|manifest", path.name):
-                    io.discard(path)
+            with io.explained("read", place):
+                others = [each for each in place.iterdir() if _OF_A_DRAWING.match(each.name)]
+            for path in others:
+                io.discard(path)
             io.write_json(place / _MANIFEST, arguments)
         shards = Shards(place, num, image_shape, shown)
         try:

@@ -198,7 +198,9 @@ class View(GoingOn, Screen[None]):
         self._gone = message.found
         table = self.workbench.key_table
         keys = f"{table['app.runs'].display} lists the runs"
-        if self.CHOOSES_RUN:
+        if self.workbench.watches:
+            keys = f"{table['app.leave'].display} quits"
+        elif self.CHOOSES_RUN:
             keys = f"{table[self.CHOOSES_RUN].display} chooses another run, {keys}"
         words = [clean(str(error), 400) for error in self._gone]
         self.query_one("#gone", Static).update(" · ".join([*words, keys]))

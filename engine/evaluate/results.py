@@ -59,6 +59,7 @@ def evaluate_run(
     Raises:
         ConfigError: too few pictures.
         DataError: the run's pictures are of another size than the data set's.
+        RunGoneError: the run is not there any more, and its figures were to go there.
         RunError: the run folder cannot be written.
     """
     check_count(sampling.num, extractor)
@@ -74,7 +75,11 @@ def evaluate_run(
         if on_progress:
             on_progress("timesteps", done, total)
 
-    chunks = list(sample_pixels(trained, sampling, seed, on_step=on_step))
+    chunks = []
+    for chunk in sample_pixels(trained, sampling, seed, on_step=on_step):
+        chunks.append(chunk)
+        if out is None:  # else all is drawn and measured, and can be kept nowhere
+            trained.run.check_here()
     pixels = torch.cat([part for part, _ in chunks])
     asked = [labels for _, labels in chunks if labels is not None]
     # With guidance 0 the network was not told what was asked for.

@@ -129,9 +129,10 @@ def make_folder(path: Path, *, parents: bool = False) -> None:
     """Make a folder unless it is there.
 
     Args:
-        parents: make those above it, too. Not inside of a run: it may have been deleted.
+        parents: make those above it, too, but not the folder of a run that is gone.
 
     Raises:
+        RunGoneError: it is to be in the folder of a run that is not there any more.
         RunError: it cannot be made, or a file is in its place.
     """
     with explained("create", path):
@@ -146,7 +147,7 @@ def _make_folder(path: Path, *, parents: bool) -> None:
             reason = "a file is in its place"
             raise NotADirectoryError(errno.ENOTDIR, reason, str(path)) from None
     except FileNotFoundError:
-        if not parents or path.parent == path or path.parent.is_dir():
+        if not parents or path.parent == path or path.parent.is_dir() or moved.gone_with(path):
             raise
         _make_folder(path.parent, parents=True)
         _make_folder(path, parents=False)
@@ -358,9 +359,13 @@ def remove_tree(path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove what nobody needs; what cannot be removed stays as litter."""
+    """Remove what nobody needs, also where its run was moved; what cannot be removed stays."""
     with suppress(OSError):
-        remove_tree(path)
+        try:
+            remove_tree(path)
+        except FileNotFoundError:
+            if there := moved.where_now(path):
+                remove_tree(there)
 
 
 def temporary_name(path: Path) -> Path:

@@ -211,12 +211,22 @@ def restore(trashed: Trashed) -> Run:
     """Bring a deleted run back under the name that it had.
 
     Raises:
-        RunError: the name is taken by now, somebody else brought it back or emptied the trash, or
-            the folder cannot be written.
+        RunGoneError: somebody else emptied the trash, or brought it back and renamed it.
+        RunError: the name is taken by now, somebody else brought it back, or the folder cannot be
+            written.
     """
-    path = trashed.path.parent.parent / trashed.name
-    _move(trashed.path, path)
-    return Run(path)
+    run = Run(trashed.path.parent.parent / trashed.name)
+    try:
+        _move(trashed.path, run.path)
+    except RunError:
+        if os.path.lexists(trashed.path):
+            raise
+        run.check_here()
+        raise RunError(
+            f"{trashed.name} is not in the trash any more, and there is a run {trashed.name!r}",
+            "`ddpm-tui runs` and `ddpm-tui trash` list what there is.",
+        ) from None
+    return run
 
 
 def _trash_of(runs_dir: Path) -> Path:

@@ -113,6 +113,21 @@ def gone_with(path: Path) -> RunGoneError | None:
     return None
 
 
+def where_now(path: Path) -> Path | None:
+    """Where what was at a path is, now that its run was moved.
+
+    Returns:
+        None where the run was not moved, or nobody knows where to.
+    """
+    for folder in (path, *path.parents):
+        if folder in _opened:
+            found = gone(folder)
+            if found is not None and found.now is not None:
+                return found.now / path.relative_to(folder)
+            return None
+    return None
+
+
 def find_moved(folder: Path, mark: Mark | None = None) -> RunGoneError:
     """Look for a run that is not in its folder.
 

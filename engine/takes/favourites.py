@@ -44,10 +44,12 @@ def list_favourites(run: Run) -> list[Favourite]:
     """The favourites of a run, the newest last.
 
     Raises:
+        RunGoneError: the run is not there any more.
         RunError: they cannot be read, or are of a newer version.
     """
     path = _path(run)
     if not path.exists():
+        run.check_here()
         return []
     values = io.read_json(path)
     try:

@@ -326,6 +326,24 @@ def test_what_a_killed_download_left_is_overwritten(cache, small, monkeypatch) -
     assert files_below(folder) == WHOLE
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_what_a_killed_download_left_is_cleared_also_where_that_file_is_not_fetched_again(
+    cache, small, monkeypatch, arrives
+) -> None:
+    folder = cache / "fashion-mnist"
+    folder.mkdir(parents=True)
+    there, wanted = "train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+    shutil.copy(BUILT_IN / there, folder)
+    for file in (there, wanted):
+        (folder / f".{file}.part").write_bytes(bytes(1_000))
+    with mirror_of(BUILT_IN) as (url, asked):
+        use_mirrors(monkeypatch, url if arrives else closed_port())
+        with contextlib.nullcontext() if arrives else pytest.raises(DataError):
+            download("fashion-mnist")
+    assert f"/{there}" not in asked
+    assert files_below(folder) == (WHOLE if arrives else [there])
+
+
 def test_without_a_network_the_answer_says_what_was_tried_and_what_to_do(cache, tmp_path) -> None:
     # The real mirrors' names, under a domain that by RFC 2606 never resolves: so that this test
     # sees no network, whether there is one or not.

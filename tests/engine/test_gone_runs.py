@@ -17,6 +17,7 @@ from engine.runs.checkpoint import find_checkpoint, list_checkpoints
 from engine.runs.folder import Run, create_run, open_run
 from engine.runs.requests import ask
 from engine.sampling import load_trained
+from engine.takes.favourites import list_favourites
 from engine.train import Trainer
 
 
@@ -62,6 +63,8 @@ USES: dict[str, Callable[[Run], Any]] = {
     "archive": lambda run: keeping.set_archived(run, True),
     "rename": lambda run: keeping.rename(run, "new"),
     "delete": keeping.delete,
+    "favourites": list_favourites,
+    "folder below": lambda run: io.make_folder(run.path / "samples" / "x", parents=True),
     "train": lambda run: Trainer(run, device="cpu"),
 }
 

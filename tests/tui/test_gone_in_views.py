@@ -11,14 +11,18 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.keys import KEYS
 from ddpm_tui.views.base import View
+from ddpm_tui.views.sample.favourites import Favourites
 from ddpm_tui.widgets.pixels import PixelGrid
 from engine.runs import keeping
 from engine.runs.folder import Run, open_run
+from engine.takes.favourites import add_favourite
+from engine.takes.recipe import Recipe
+from tests.one_quick import one_quick
 from tests.tui.test_workbench import until
 
 WAYS: dict[str, tuple[Callable[[Run], object], str]] = {
@@ -132,6 +136,73 @@ async def test_pictures_of_a_run_that_is_gone_are_saved_elsewhere(
         assert screen._recording is recording, "the pictures stay"
 
 
+async def test_who_only_watches_is_offered_no_key_that_does_nothing(tiny_runs: Path) -> None:
+    app = Workbench(tiny_runs, watch="tiny", reads_devices=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        run = Run(tiny_runs / "tiny")
+        await until(lambda: is_shown(app, run), pilot)
+        keeping.rename(run, "other")
+        await until(lambda: "tiny was renamed to other" in notice(app), pilot)
+        assert "q quits" in notice(app)
+        assert "lists the runs" not in notice(app)
+
+
+@pytest.mark.parametrize("way", one_quick(WAYS))
+async def test_favourites_of_a_run_that_is_gone_say_so(
+    way: str, tiny_runs: Path, said: list[str]
+) -> None:
+    run = open_run(tiny_runs, "tiny")
+    leave, sentence = WAYS[way]
+    app = Workbench(tiny_runs, reads_devices=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.current_run = run
+        await pilot.press("3", "d")
+        screen: Any = app.screen
+        await until(lambda: screen._recording is not None, pilot)
+        await until(lambda: screen._recording.complete, pilot)
+        await pilot.press("s", "S")
+        await until(lambda: isinstance(app.screen, Favourites), pilot)
+        assert app.screen.query_one(OptionList).option_count == 1
+        leave(run)
+        await pilot.press("x")
+        assert sentence in str(app.screen.query_one("#none", Static).render())
+        said.clear()
+        await pilot.press("enter")
+        await until(lambda: app.screen is screen, pilot)
+        assert [sentence in text for text in said] == [True]
+        await pilot.press("S")
+        await until(lambda: isinstance(app.screen, Favourites), pilot)
+        assert sentence in str(app.screen.query_one("#none", Static).render())
+        await pilot.press("escape")
+        said.clear()
+        await pilot.press("s")
+        assert [sentence in text for text in said] == [True]
+        assert not run.path.exists()
+
+
+async def test_a_favourite_is_drawn_from_its_run_under_the_name_that_this_has_now(
+    tiny_runs: Path,
+) -> None:
+    run = open_run(tiny_runs, "tiny")
+    config = run.config()
+    add_favourite(run, Recipe("tiny", 3, config.sampling, 5), 1)
+    run = keeping.rename(run, "other")
+    shutil.copytree(run.path, tiny_runs / "tiny")  # another run of that name
+    app = Workbench(tiny_runs, reads_devices=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.current_run = run
+        await pilot.press("3")
+        await until(lambda: is_shown(app, run), pilot)
+        await pilot.press("S")
+        await until(lambda: isinstance(app.screen, Favourites), pilot)
+        await pilot.press("enter")
+        screen: Any = app.screen
+        await until(lambda: getattr(app.screen, "_recording", None) is not None, pilot)
+        screen = app.screen
+        assert screen._recording.recipe.run == "other"
+        assert screen.runs_shown == (run,)
+
+
 # --- Keys while something still loads ----------------------------------------------------------
 
 
@@ -189,10 +260,13 @@ async def test_no_key_is_dropped_without_a_word_while_something_loads(
                     continue  # not in the footer either
                 said.clear()
                 before = looks(app)
+                # Waits until the app is idle. On a busy machine that may be a second each time, so
+                # a second look is only for what did not show at once.
                 await pilot.press(key.names[0])
-                await pilot.pause()
                 if not said and looks(app) == before:
-                    silent.append(key.id)
+                    await pilot.pause()
+                    if not said and looks(app) == before:
+                        silent.append(key.id)
                 if not isinstance(app.screen, View):
                     await pilot.press("escape")
             assert not silent

@@ -266,6 +266,8 @@ class Choosing(View):
         if row is None:
             self.notify("There is no run here; n trains one.")
             return None
+        if not self.is_here(Run(Path(row["path"]))):
+            return None
         try:
             return open_run(self.workbench.runs_dir, row["name"])
         except EngineError as error:

@@ -147,6 +147,7 @@ class Keeping(Choosing):
             self.notify(clean(message.told + hint), timeout=8, markup=False)
         if deed.errors:
             first, more = deed.errors[0], len(deed.errors) - 1
-            hint = f"{first.hint} {f'So it is with {more:,} others.' if more else ''}".strip()
+            others = f"It failed for {more:,} more." if more else ""
+            hint = " · ".join(part for part in (first.hint, others) if part)
             self.workbench.complain(RunError(first.message, hint))
         self._look()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from ddpm_tui.views.sample.favourites import Favourites
 from ddpm_tui.views.sample.performing import Performing
 from ddpm_tui.views.sample.recording import Recording
 from engine.errors import EngineError, RunGoneError
-from engine.runs.folder import Run, open_run
+from engine.runs.folder import Run
 
 if TYPE_CHECKING:
     from engine.takes.favourites import Favourite
@@ -55,20 +56,19 @@ class Keeping(Performing):
             self.notify("There is no run yet; 1 lists the runs.")
             return
 
+        run = self._settings.run
+
         def chosen(favourite: Favourite | None) -> None:
-            if favourite is None:
-                return
-            try:
-                run = open_run(self.workbench.runs_dir, favourite.recipe.run)
-            except EngineError as error:
-                self.workbench.complain(error)
+            if favourite is None or not self.is_here(run):
                 return
             if self._recording is not None:
                 self._past.append(self._recording.recipe)
             self._chosen = favourite.picture
-            self._perform(lambda: favourite.recipe, run, at=0)
+            # A favourite is in the folder of its run, which may have had another name then.
+            recipe = replace(favourite.recipe, run=run.name)
+            self._perform(lambda: recipe, run, at=0)
 
-        self.app.push_screen(Favourites(self._settings.run), chosen)
+        self.app.push_screen(Favourites(run), chosen)
 
     def action_copy_command(self) -> None:
         if self._recording is None:
