@@ -82,6 +82,6 @@ def test_one_row_of_many_is_still_in_the_picture_and_the_smoothed_curve_is_not_m
     path = tmp_path / "loss.png"
     write_loss_plot(path, curves.window("loss", points=LOSS_POINTS))
     raw = rows_of(path, _RAW)[300:]  # the title is left of it
-    assert 300 + np.nanargmin(raw) == pytest.approx((90 + 970) / 2, abs=3)
+    assert 300 + np.nanargmin(raw) == pytest.approx((90 + 960) / 2, abs=3)
     assert np.nanmin(raw) < 350, "a line up to the top"
     assert np.ptp(rows_of(path, _SMOOTH)[100:960]) < 15
