@@ -14,7 +14,6 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from engine.config import RunConfig, validate
 from engine.device import describe_device, wait_for
 from engine.events import Started, Stepped
+from engine.runs import io
 from engine.runs.folder import create_run
 from engine.train import Trainer
 
@@ -83,8 +83,8 @@ def estimate(
     Raises:
         EngineError: data, device or memory do not suffice; what training would say, too.
     """
-    with TemporaryDirectory(prefix="ddpm-tui-cost-") as folder:
-        run = create_run(Path(folder), _without_files(config), command=["ddpm-tui", "train"])
+    with io.temporary_folder("ddpm-tui-cost-") as folder:
+        run = create_run(folder, _without_files(config), command=["ddpm-tui", "train"])
         trainer = Trainer(run, device=device, data_dir=data_dir)
         cost = sizes(trainer, config.training.steps)
         events = iter(trainer)

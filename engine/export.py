@@ -6,6 +6,7 @@ pictures were drawn yet does the caller have to sample first.
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from engine.errors import RunError
 from engine.runs import io, publishing
 from engine.runs.checkpoint import Checkpoint
 from engine.runs.folder import Run
-from engine.runs.metrics import Metrics
 from engine.runs.outside import refuse_links
 
 FILES = {
@@ -73,8 +73,11 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
     weights = [checkpoint.path.name, checkpoint.weights_path.name]
     copied = [["samples", each.name] for each in drawn] + [["checkpoints", *weights]]
     refuse_links(run.path, *copied, ["config.toml"], deed="exported from behind")
-    metrics = Metrics(run.metrics_path).read_all()
-    from engine.plot import write_loss_plot
+    from engine.plot import LOSS_POINTS, write_loss_plot
+    from engine.runs.curves import CurveReader
+
+    metrics = CurveReader(run.metrics_path, only_loss=True)
+    metrics.poll(math.inf)
 
     io.make_folder(target.parent, parents=True)
     with publishing.published_folder(target) as folder:
@@ -83,7 +86,8 @@ def export_run(run: Run, checkpoint: Checkpoint, out: Path | None = None) -> Pat
         io.copy_synced(gif, folder / "reverse-process.gif")
         io.copy_synced(checkpoint.weights_path, folder / "model.safetensors")
         io.copy_synced(run.config_path, folder / "config.toml")
-        write_loss_plot(folder / "loss.png", metrics.columns["step"], metrics.columns["loss"])
+        loss = metrics.curves.window("loss", points=LOSS_POINTS)
+        write_loss_plot(folder / "loss.png", loss)
         io.write_synced(
             folder / "README.md",
             _readme(run, checkpoint, png.stem).encode(errors="backslashreplace"),

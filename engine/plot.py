@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.runs import io
+from engine.runs.curves import Curve, Floats
+
+# Two for each column that is drawn.
+LOSS_POINTS = 1760
 
 _SIZE = (1000, 560)
 _MARGIN = (90, 30, 40, 60)  # left, top, right, bottom
@@ -17,33 +21,26 @@ _RAW, _SMOOTH, _MARK = "#b6c9e6", "#1f5fbf", "#b3541e"
 _SCALE = 2  # drawn twice as large and halved: pillow's lines are not anti-aliased
 
 
-def smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
-    """Exponential moving average, debiased; non-finite values pass through and do not count."""
-    result, average, total = [], 0.0, 0.0
-    for value in values:
-        if not math.isfinite(value):
-            result.append(value)
-            continue
-        average = weight * average + (1 - weight) * value
-        total = weight * total + (1 - weight)
-        result.append(average / total)
-    return result
-
-
-def write_loss_plot(path: Path, steps: Sequence[float], losses: Sequence[float]) -> None:
+def write_loss_plot(path: Path, loss: Curve) -> None:
     """Raw and smoothed loss over the steps, log-y, as PNG.
+
+    Args:
+        loss: as from `Curves.window`; `LOSS_POINTS` are enough.
 
     Raises:
         RunError: the file cannot be written.
     """
-    points = [
-        (x, y)
-        for x, y in zip(steps, losses, strict=True)
-        if math.isfinite(x) and math.isfinite(y) and y > 0
+    curves = [
+        _Curve(*_above_0(*loss.raw()), _RAW, 1),
+        _Curve(*_above_0(loss.x, loss.smooth), _SMOOTH, 3),
     ]
-    values = [y for _, y in points]
-    curves = [_Curve(values, _RAW, 1), _Curve(smooth(values), _SMOOTH, 3)]
-    _write(path, [x for x, _ in points], curves, "training loss (raw, smoothed)", "step", {})
+    _write(path, curves, "training loss (raw, smoothed)", "step", {})
+
+
+def _above_0(xs: Floats, ys: Floats) -> tuple[list[float], list[float]]:
+    """The points that a logarithmic axis can take."""
+    usable = ys > 0  # NaN is not
+    return xs[usable].tolist(), ys[usable].tolist()
 
 
 def write_quality_plot(
@@ -58,13 +55,14 @@ def write_quality_plot(
         RunError: the file cannot be written.
     """
     title = "Frechet distance over minutes of training"  # pillow's own font has no accents
-    _write(path, minutes, [_Curve(distances, _SMOOTH, 3, points=True)], title, "minutes", marks)
+    _write(path, [_Curve(minutes, distances, _SMOOTH, 3, points=True)], title, "minutes", marks)
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """Values above 0; with points, each of them is marked and the last one named."""
+    """Values above 0 at rising xs; with points, each of them is marked and the last one named."""
 
+    xs: Sequence[float]
     values: Sequence[float]
     color: str
     thickness: int
@@ -73,13 +71,12 @@ class _Curve:
 
 def _write(
     path: Path,
-    xs: Sequence[float],
     curves: Sequence[_Curve],
     title: str,
     across: str,
     marks: Mapping[str, float],
 ) -> None:
-    """Curves over common, rising xs, which begin at 0."""
+    """Curves over an axis that begins at 0."""
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = (side * _SCALE for side in _SIZE)
@@ -88,11 +85,12 @@ def _write(
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(15 * _SCALE)
 
-    if not xs:
+    last = max((curve.xs[-1] for curve in curves if curve.xs), default=None)
+    if last is None:
         draw.text((width / 2, height / 2), "no loss logged", _INK, font, anchor="mm")
     else:
         ys = [*marks.values(), *(y for curve in curves for y in curve.values)]
-        x_low, x_high = 0.0, xs[-1] if xs[-1] > 0 else 1.0
+        x_low, x_high = 0.0, last if last > 0 else 1.0
         ticks = _log_ticks(min(ys), max(ys))
         y_low, y_high = math.log10(ticks[0]), math.log10(ticks[-1])
 
@@ -118,7 +116,7 @@ def _write(
             label = f"{name}: {value:.3g}"
             draw.text((width - right, y - 4 * _SCALE), label, _MARK, font, anchor="rb")
         for curve in curves:
-            points = [place(x, y) for x, y in zip(xs, curve.values, strict=True)]
+            points = [place(x, y) for x, y in zip(curve.xs, curve.values, strict=True)]
             draw.line(points, curve.color, curve.thickness * _SCALE, joint="curve")
             if curve.points:
                 for x, y in points:

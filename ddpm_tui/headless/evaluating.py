@@ -44,13 +44,13 @@ def evaluate(
     from engine.runs import io
     from engine.sampling import load_trained
 
+    with io.advising("--out"):
+        run.check_output("evaluations", out)
     trained = load_trained(run, which=which, device=device)
     passed_over.say(trained.passed_over)
     # All classes: the reference is the whole training split, whatever a run's own prompt is.
     sampling = override_sampling(trained.config, {**overrides, "prompt": ""})
     notes.say_start(trained.schedule, sampling, "--set sampling.timestep_spacing=trailing")
-    with io.advising("--out"):
-        run.check_output("evaluations", out)
     dataset = load(trained.config.data.dataset, data_dir=data_dir, device=trained.device)
     with progress(f"training the extractor of {dataset.name}", 0, quiet=as_json) as bar:
         extractor = find_extractor(

@@ -28,7 +28,7 @@ def loss_plot(metrics: Path, width: int, height: int, *, color: bool) -> str:
         height: lines, 6 or more, the title among them.
         color: with escape sequences; without them the curves differ by their glyphs.
     """
-    reader = CurveReader(metrics)
+    reader = CurveReader(metrics, only_loss=True)
     reader.poll(_QUICK)
     if reader.behind:
         with progress(f"reading {metrics.name}", _kib(reader.size)) as bar:

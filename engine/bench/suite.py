@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
@@ -26,6 +25,7 @@ from engine.bench.timing import Contender, Doing, Spread, Work, calibrate, in_tu
 from engine.config import RunConfig
 from engine.device import describe_device, resolve_device
 from engine.models import build_model
+from engine.runs import io
 
 PICTURES = 100
 ARTICLE, OURS = "article", "ours"
@@ -161,7 +161,7 @@ def bench(
     target = resolve_device(device)
     with ExitStack() as stack:
         yield Doing("loading the data")
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="ddpm-tui-bench-")))
+        folder = stack.enter_context(io.temporary_folder("ddpm-tui-bench-"))
         loops = {
             name: stack.enter_context(closing(OurLoop(config, folder, target, data_dir)))
             for name, config in configs.items()

@@ -84,7 +84,8 @@ def download(
     except OSError as error:
         raise DataError(
             f"{folder} cannot be written: {error.strerror or error}",
-            "Make room or grant the right to write there, or name another folder.",
+            "Make room or grant the right to write there, or name another "
+            + ("cache with XDG_CACHE_HOME." if root is None else "folder."),
         ) from None
     located, words = sources.look(Place(folder), source)
     if located is None:

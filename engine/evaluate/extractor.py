@@ -27,6 +27,7 @@ from engine.device import autocast, no_tf32, resolve_precision
 from engine.errors import DataError
 from engine.evaluate.cache import cached, fingerprint, write_tensors
 from engine.rng import generator
+from engine.runs import io
 
 # A change of the network or of its training is a new version: the features are others.
 VERSION = 1
@@ -154,6 +155,8 @@ def find_extractor(
         )
     path = cached_weights(dataset)
     if not path.is_file():
+        with io.advising("XDG_CACHE_HOME"):
+            io.check_writable(path.parent)  # before minutes of training
         write_tensors(path, train_classifier(dataset, on_step=on_step).state_dict())
     return load_classifier(path, dataset)
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +30,8 @@ Floats = npt.NDArray[np.float64]
 COLUMNS = ("loss", "lr", "grad_norm", "images_per_second", "skipped", "elapsed")
 _FOLD = 4
 _KEPT = 4096
-_SLICE = 1 << 16
+# Bytes that are parsed and folded at once: the levels are joined and copied for each.
+_SLICE = 1 << 20
 _LARGEST = 1e32
 # The smoothed curve is a mean over this share of what is looked at.
 _SMOOTHED_SHARE = 1 / 20
@@ -290,6 +293,10 @@ def _mean(
 class CurveReader:
     """Follows a metrics.jsonl. For one thread; what it hands out is for all.
 
+    Args:
+        only_loss: whether nothing but the loss is of interest. A long file is read several times
+            faster then, and the other columns are gaps.
+
     Attributes:
         curves: what has been read so far.
         behind: whether there was more to read when the time of the last poll was up.
@@ -297,8 +304,9 @@ class CurveReader:
         read: how many of them have been read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, only_loss: bool = False) -> None:
         self.path = path
+        self._only_loss = only_loss
         self.curves = Curves()
         self.behind = False
         self.size = self.read = 0
@@ -345,6 +353,8 @@ class CurveReader:
         return self.curves is not before
 
     def _add(self, lines: bytes) -> None:
+        if self._only_loss and self._add_losses(lines):
+            return
         newest = self.curves.last.get("step", -math.inf)
         rows: list[dict[str, Any]] = []
         for row in parse_rows(lines.splitlines(keepends=True)):
@@ -352,20 +362,51 @@ class CurveReader:
                 newest = row["step"]
                 rows.append(row)
         if rows:
-            steps = np.array([float(row["step"]) for row in rows])
-            values = _numbers([[row.get(column) for column in COLUMNS] for row in rows])
+            steps = np.array([row["step"] for row in rows], dtype=np.float64)
             by_t = _numbers([_timesteps(row.get("loss_by_t")) for row in rows])
-            self.curves = self.curves.with_rows(steps, values, by_t)
+            self.curves = self.curves.with_rows(steps, _numbers(_values(rows)), by_t)
+
+    def _add_losses(self, lines: bytes) -> bool:
+        """Add the losses if every line is a row as a training writes it; whether it is so."""
+        found = _STEP_AND_LOSS.findall(lines)
+        if not found or len(found) != lines.count(b"\n"):
+            return False
+        rows = np.array([(float(step), float(loss or "nan")) for step, loss in found])
+        steps = rows[:, 0]
+        if not steps[0] > self.curves.last.get("step", -math.inf) or (np.diff(steps) <= 0).any():
+            return False
+        values = np.full((len(rows), len(COLUMNS)), np.nan)
+        values[:, COLUMNS.index("loss")] = _within_bounds(rows[:, 1])
+        self.curves = self.curves.with_rows(
+            steps, values, np.full((len(rows), len(_UNKNOWN)), np.nan)
+        )
+        return True
 
 
+# A whole row as `append_row` writes it. What is cut off or written twice has no such end, or a
+# brace inside.
+_STEP_AND_LOSS = re.compile(
+    rb'^\{"step":(\d{1,12}),"loss":(?:null|(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?))'
+    rb'(?:,[-+0-9.eE",:\[\]a-z_]*)?\}$',
+    re.MULTILINE,
+)
 _UNKNOWN = [None] * TIMESTEP_BUCKETS
+_of_a_whole_row = itemgetter(*COLUMNS)
+
+
+def _values(rows: Sequence[dict[str, Any]]) -> list[Sequence[Any]]:
+    """Of each of `COLUMNS`, None where a row does not have it."""
+    try:
+        return list(map(_of_a_whole_row, rows))
+    except KeyError:
+        return [[row.get(column) for column in COLUMNS] for row in rows]
 
 
 def _timesteps(values: object) -> list[Any]:
     return values if isinstance(values, list) and len(values) == len(_UNKNOWN) else _UNKNOWN
 
 
-def _numbers(values: list[list[Any]]) -> Floats:
+def _numbers(values: Sequence[Sequence[Any]]) -> Floats:
     """Numbers that a million like them can be added to; NaN for anything else."""
     try:
         if not _PLAIN.issuperset(map(type, chain.from_iterable(values))):
@@ -373,8 +414,11 @@ def _numbers(values: list[list[Any]]) -> Floats:
         found = np.array(values, dtype=np.float64)  # NaN for None
     except (ValueError, OverflowError):
         found = np.array([[number(value) for value in row] for row in values])
-    found[~(np.abs(found) <= _LARGEST)] = np.nan
-    return found
+    return _within_bounds(found)
+
+
+def _within_bounds(found: Floats) -> Floats:
+    return np.where(np.abs(found) <= _LARGEST, found, np.nan)
 
 
 # What the rows of a training have.

@@ -376,6 +376,7 @@ def create_run(
             raise _taken(runs_dir, name)
     traced = environment(command or sys.argv)
     refuse_nowhere(runs_dir)
+    io.check_writable(runs_dir)
     io.make_folder(runs_dir, parents=True)
     with publishing.unpublished_folder(runs_dir / (name or "run")) as folder:
         draft = Run(folder)

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.errors import NoRoomError, RunError
@@ -167,10 +168,41 @@ def check_writable(folder: Path) -> None:
     while not os.path.lexists(there):
         there = there.parent
     probe = temporary_name(there / "probe")
-    with explained("write in", folder):
-        with opened(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL):
-            pass
-        disk.remove_file(probe)
+    try:
+        with explained("write in", folder):
+            with opened(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL):
+                pass
+            disk.remove_file(probe)
+    except RunError as error:
+        error.hint = error.hint or _other_folder(there)
+        raise
+
+
+def _other_folder(there: Path) -> str:
+    """What to do where a path cannot hold files, whatever its owner does."""
+    if there.is_symlink() and not there.exists():
+        return f"{there} is a link that leads nowhere: mend it, or name another folder."
+    if not there.is_dir():
+        return f"{there} is not a folder: name another one."
+    return "Name another folder."
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A folder for the time of the block.
+
+    Raises:
+        RunError: none can be made.
+    """
+    try:
+        folder = TemporaryDirectory(prefix=prefix)
+    except OSError as error:
+        raise RunError(
+            f"No temporary folder can be made: {error.strerror or error}",
+            "Make room, or name a folder that can be written with TMPDIR.",
+        ) from error
+    with folder as path:
+        yield Path(path)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from engine.plot import _MARK, _SMOOTH, write_loss_plot, write_quality_plot
+from engine.plot import _MARK, _RAW, _SMOOTH, LOSS_POINTS, write_loss_plot, write_quality_plot
+from engine.runs.curves import COLUMNS, Curves
+from engine.runs.metrics import TIMESTEP_BUCKETS
 
 
 def rows_of(path: Path, color: str) -> np.ndarray:
@@ -62,6 +64,24 @@ def test_checkpoints_are_points_and_minutes_begin_at_nothing(tmp_path: Path) -> 
 
 def test_a_plot_of_nothing_says_so(tmp_path: Path) -> None:
     path = tmp_path / "loss.png"
-    write_loss_plot(path, [], [])
+    write_loss_plot(path, Curves().window("loss"))
     with Image.open(path) as image:
         assert len(image.getcolors(1 << 20)) > 2
+
+
+def test_one_row_of_many_is_still_in_the_picture_and_the_smoothed_curve_is_not_moved_by_it(
+    tmp_path: Path,
+) -> None:
+    rows = 30_000
+    values = np.full((rows, len(COLUMNS)), np.nan)
+    values[:, COLUMNS.index("loss")] = 0.1
+    values[rows // 2, COLUMNS.index("loss")] = 10
+    curves = Curves().with_rows(
+        np.arange(rows) + 1.0, values, np.full((rows, TIMESTEP_BUCKETS), np.nan)
+    )
+    path = tmp_path / "loss.png"
+    write_loss_plot(path, curves.window("loss", points=LOSS_POINTS))
+    raw = rows_of(path, _RAW)[300:]  # the title is left of it
+    assert 300 + np.nanargmin(raw) == pytest.approx((90 + 960) / 2, abs=3)
+    assert np.nanmin(raw) < 350, "a line up to the top"
+    assert np.ptp(rows_of(path, _SMOOTH)[100:960]) < 15
