@@ -283,6 +283,23 @@ def test_a_driver_that_is_not_loaded_is_wrong(tmp_path: Path) -> None:
     assert "Driver Not Loaded" in found["driver"].found
 
 
+@pytest.mark.slow
+def test_a_board_in_mig_mode_without_an_instance_is_wrong_and_nobody_restarts(
+    tmp_path: Path,
+) -> None:
+    library, file = build_fake_nvml(tmp_path), tmp_path / "world"
+    write_world(file, world(FakeGpu(mig_mode=1)))
+    code = DEVICES.replace(
+        "from engine.doctor",
+        "import engine.gpus as gpus\nbuild = gpus.TorchBuild('2.12.0', cuda='13.0')\n"
+        "gpus.torch_build = lambda: build\nfrom engine.doctor",
+    )
+    found = run_python(sys.executable, "-c", code, env=environment(library, file))
+    assert found["driver"].state == "wrong"
+    assert "no GPU instance" in found["driver"].found
+    assert "nvidia-smi mig -cgi" in found["driver"].fix
+
+
 def test_a_check_that_breaks_is_a_finding() -> None:
     def breaks():
         yield Finding("group", "first", "ok", "fine")
