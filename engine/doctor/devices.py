@@ -130,7 +130,8 @@ def _driver(reading: Telemetry, known: TorchGpus, version: str) -> Iterator[Find
             "with --gpus all.",
         )
     elif note in ("no NVIDIA driver found", "no AMD GPU found"):
-        yield Finding(GROUP, "GPU", "ok", "none here: trainings run on the processor")
+        if not torch_build().lacks_gpus:  # then that is what is said
+            yield Finding(GROUP, "GPU", "ok", "none here: trainings run on the processor")
     elif note == MIG_WITHOUT_INSTANCE:
         fix = (
             "Make one: `sudo nvidia-smi mig -cgi 19 -C`; `nvidia-smi mig -lgip` lists the profiles."
