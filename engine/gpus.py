@@ -70,7 +70,7 @@ class TorchBuild:
             return "torch is not installed"
         if self.xpu:
             return f"torch {self.version} is a build for Intel's GPUs, which ddpm-tui does not use"
-        return f"torch {self.version} is a build for the processor alone"
+        return f"torch {self.version} is a CPU-only build"
 
 
 @cache

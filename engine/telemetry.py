@@ -103,7 +103,9 @@ class Telemetry:
 
 
 _T = TypeVar("_T")
-_NO_MATCH = "which of the GPUs in {} torch uses is not known"
+# Of NVIDIA boards in MIG mode that nobody has divided yet.
+MIG_WITHOUT_INSTANCE = "MIG mode is on, and no GPU instance has a compute instance"
+_NO_MATCH = "{} does not say which GPU torch uses"
 
 # nvmlReturn_t values (nvml.h). After these the board gives no figure until somebody mends it …
 _BOARD_LOST = frozenset({15, 16, 28})  # GPU_IS_LOST, RESET_REQUIRED, GPU_NOT_FOUND
@@ -291,7 +293,7 @@ class TelemetrySampler:
             chosen = [(boards[board], which) for board, which in visible]
             return [b.whole if which is None else b.slices[which] for b, which in chosen], ""
         if value is None:
-            return [], "MIG mode is on, and no GPU instance has a compute instance"
+            return [], MIG_WITHOUT_INSTANCE
         if value.startswith(("GPU-", "MIG-")) or leading_integer(value) >= 0:
             return [], f"CUDA_VISIBLE_DEVICES={value} matches none of {len(boards)} GPUs"
         return [], "CUDA_VISIBLE_DEVICES hides every GPU"
@@ -379,7 +381,7 @@ class TelemetrySampler:
             temperature=temperature,
             power=None if power is None else power / 1000,  # NVML counts milliwatts
             power_limit=None if limit is None else limit / 1000,
-            not_known="it is a MIG slice" if device.is_slice else "",
+            not_known="MIG slice" if device.is_slice else "",
         )
 
     def _ask(

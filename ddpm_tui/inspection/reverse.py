@@ -146,9 +146,14 @@ def _cost(study: Study) -> str:
     )
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def about(study: Study) -> str:
     """One line: sampler, steps, calls."""
     if study.maths is None:
         return ""
     sampling = study.subject.config.sampling
-    return f"{sampling.sampler}, {len(study.maths.steps):,} steps, {calls(study):,} network calls"
+    steps = _count(len(study.maths.steps), "step")
+    return f"{sampling.sampler}, {steps}, {_count(calls(study), 'network call')}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult, RenderResult
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -139,7 +140,7 @@ class View(GoingOn, Screen[None]):
 
     DEFAULT_CSS = """
     View { layers: base jump; }
-    View > #gone { display: none; height: auto; max-height: 3; padding: 0 1; color: $warning; }
+    View > #gone { display: none; height: auto; max-height: 4; padding: 0 1; color: $text-warning; }
     View.-gone > #gone { display: block; }
     """
     ALLOW_IN_MAXIMIZED_VIEW = "TopBar, KeyBar"
@@ -202,8 +203,11 @@ class View(GoingOn, Screen[None]):
             keys = f"{table['app.leave'].display} quits"
         elif self.CHOOSES_RUN:
             keys = f"{table[self.CHOOSES_RUN].display} chooses another run, {keys}"
-        words = [clean(str(error), 400) for error in self._gone]
-        self.query_one("#gone", Static).update(" · ".join([*words, keys]))
+        # What happened in rows of its own, so that no command below is broken where it wraps.
+        happened = "\n".join(clean(error.message, 400) for error in self._gone)
+        helps = " · ".join([*(clean(error.hint, 400) for error in self._gone), keys])
+        words = Content.assemble((happened, "bold"), f"\n{helps}")
+        self.query_one("#gone", Static).update(words)
         self.set_class(bool(self._gone), "-gone")
         if came_back:
             self.run_came_back()

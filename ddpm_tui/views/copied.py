@@ -21,27 +21,38 @@ from ddpm_tui.sanitize import clean
 from ddpm_tui.views.going_on import AnswersOnce
 
 _NEXT = "\\"  # a shell joins the next row
+_NOTE = "By OSC 52. If it does not arrive, copy it from here:"
 
 
 def folded(command: str, width: int) -> list[str]:
     """A command in rows that a shell takes as one, should they be copied with the mouse.
+
+    An option stands in the row of its value.
 
     Args:
         command: quoted as for a shell.
         width: cells of a row, at least 16.
     """
     rows: list[str] = []
-    row = ""
+    row: list[str] = []
     for word in shlex.split(command):
         first, *more = _pieces(word, width - len(_NEXT) - 1)
-        if row and cell_len(f"{row} {first} {_NEXT}") > width:
-            rows.append(f"{row} {_NEXT}")
-            row = ""
-        row = f"{row} {first}" if row else first
+        if row and not _fits([*row, first], width):
+            value_follows = row[-1].startswith("--") and not first.startswith("--")
+            option = row[-1:] if value_follows and _fits([row[-1], first], width) else []
+            kept = row[: len(row) - len(option)]
+            if kept:
+                rows.append(" ".join([*kept, _NEXT]))
+            row = option
+        row.append(first)
         for piece in more:
-            rows.append(row + _NEXT)
-            row = piece
-    return [*rows, row]
+            rows.append(" ".join(row) + _NEXT)
+            row = [piece]
+    return [*rows, " ".join(row)]
+
+
+def _fits(words: list[str], width: int) -> bool:
+    return cell_len(" ".join([*words, _NEXT])) <= width
 
 
 def _pieces(word: str, room: int) -> list[str]:
@@ -87,9 +98,8 @@ class SentToClipboard(AnswersOnce, ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="sent", can_focus=False) as dialog:
-            dialog.border_title = "Sent to the terminal's clipboard (OSC 52)"
-            dialog.border_subtitle = "esc closes"
-            yield Static("If it does not arrive, copy it from here:", id="sent-note", markup=False)
+            dialog.border_title = "Sent to the terminal's clipboard"
+            yield Static(_NOTE, id="sent-note", markup=False)
             yield Static(id="sent-command", markup=False)
 
     def on_mount(self) -> None:
@@ -102,6 +112,11 @@ class SentToClipboard(AnswersOnce, ModalScreen[None]):
         # A column for the scroll bar and one to spare.
         rows = folded(self._command, max(width - 3, 16))
         self.query_one("#sent-command", Static).update("\n".join(map(clean, rows)))
+        self.call_after_refresh(self._say_keys)
+
+    def _say_keys(self) -> None:
+        window = self.query_one(VerticalScroll)
+        window.border_subtitle = "↑ ↓ scroll · esc closes" if window.max_scroll_y else "esc closes"
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len
-from textual.containers import Vertical, VerticalScroll
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.geometry import Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.layouts.vertical import VerticalLayout
 from textual.screen import ModalScreen
 from textual.widget import Widget
-from textual.widgets import OptionList, Static
+from textual.widgets import Button, OptionList, Static
 
 from ddpm_tui.sanitize import clean
 from ddpm_tui.views.going_on import AnswersOnce
@@ -110,6 +111,31 @@ class Dialog(Shrinking):
         while len(keys) > 2 and cell_len(" · ".join(keys)) > self.outer_size.width - _CORNERS:
             del keys[-2]
         self.border_subtitle = " · ".join(keys)
+
+
+class Buttons(Horizontal):
+    """The row of buttons below a form: left and right go along it, up and down leave it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "go_along(-1)", "Button to the left", show=False),
+        Binding("right", "go_along(1)", "Button to the right", show=False),
+        Binding("up", "leave(-1)", "Last field", show=False),
+        Binding("down", "leave(1)", "First field", show=False),
+    ]
+
+    def __init__(self, *buttons: Button) -> None:
+        super().__init__(*buttons, classes="buttons")
+
+    def action_go_along(self, step: int) -> None:
+        buttons = [each for each in self.children if each.focusable]
+        at = next(i for i, each in enumerate(buttons) if each.has_focus) + step
+        if 0 <= at < len(buttons):
+            buttons[at].focus()
+
+    def action_leave(self, step: int) -> None:
+        fields = [each for each in self.screen.focus_chain if each not in self.children]
+        if fields:
+            fields[-1 if step < 0 else 0].focus()
 
 
 class DialogScreen(AnswersOnce, ModalScreen[_T]):

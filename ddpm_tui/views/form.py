@@ -22,6 +22,8 @@ from engine.errors import ConfigError
 
 # Longer than any value of a field; a pasted megabyte ends here.
 MAX_LENGTH = 500
+# Choices that are listed below a form; there may be one for each run.
+_LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,9 @@ class Form(Shrinking):
     def _explain(self, event: events.DescendantFocus) -> None:
         row = next((row for row in self._rows.values() if row.control is event.widget), None)
         if row is not None:
-            listed = " · ".join(row.field.choices)
+            listed = " · ".join(row.field.choices[:_LISTED])
+            if len(row.field.choices) > _LISTED:
+                listed = f"{len(row.field.choices)} choices: {listed} …"
             about = f"{row.field.label}: {row.field.about}"
             self.query_one("#about", Static).update(f"{about}\n{listed}" if listed else about)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Button, Input, Static
@@ -19,7 +18,7 @@ from textual.worker import get_current_worker
 
 from ddpm_tui.report import cost_report
 from ddpm_tui.sanitize import clean
-from ddpm_tui.views.dialog import Dialog, DialogScreen, Problem
+from ddpm_tui.views.dialog import Buttons, Dialog, DialogScreen, Problem
 from ddpm_tui.views.form import Field, Form, setting_field
 from ddpm_tui.widgets.choice import Choice
 from ddpm_tui.widgets.last_word import LastWord
@@ -118,7 +117,7 @@ class NewRun(DialogScreen[Run | None]):
             yield Static("", id="summary", markup=False)
             yield Static("", id="cost", markup=False)
             yield Problem()
-            with Horizontal(classes="buttons"):
+            with Buttons():
                 yield Button("Train (enter)", variant="primary", id="train", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
 

@@ -8,10 +8,9 @@ from typing import ClassVar, Generic, TypeVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.widgets import Button, Input, Static
 
-from ddpm_tui.views.dialog import Dialog, DialogScreen, Problem
+from ddpm_tui.views.dialog import Buttons, Dialog, DialogScreen, Problem
 from ddpm_tui.views.form import Field, Form
 from ddpm_tui.widgets.last_word import LastWord
 from engine.errors import EngineError
@@ -60,7 +59,7 @@ class Question(DialogScreen[_T | None], Generic[_T]):
             suggesters = {"prompt": LastWord(self._words)} if self._words else None
             yield Form(self._fields, suggesters=suggesters)
             yield Problem()
-            with Horizontal(classes="buttons"):
+            with Buttons():
                 yield Button(f"{self._does} (enter)", variant="primary", id="do", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
 

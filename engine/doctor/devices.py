@@ -12,7 +12,13 @@ from typing import Any
 from engine.doctor.finding import Finding
 from engine.errors import DeviceError, EngineError, last_line
 from engine.gpus import TorchGpus, torch_build
-from engine.telemetry import GpuReading, HostReading, Telemetry, TelemetrySampler
+from engine.telemetry import (
+    MIG_WITHOUT_INSTANCE,
+    GpuReading,
+    HostReading,
+    Telemetry,
+    TelemetrySampler,
+)
 
 GROUP = "devices"
 _LITTLE_MEMORY = 2 << 30  # bytes; torch, a data set and a small network
@@ -98,7 +104,7 @@ def _driver(reading: Telemetry, known: TorchGpus, version: str) -> Iterator[Find
     """What the system says of GPUs, before torch is asked."""
     gpus, note = reading.gpus, reading.gpu_note
     if known.backend == "mps":
-        yield Finding(GROUP, "GPU", "ok", "Apple's; how busy it is is not known")
+        yield Finding(GROUP, "GPU", "ok", "Apple's; utilization not known (mps has no counter)")
     elif gpus:
         vendor = "AMD" if torch_build().hip else "NVIDIA"
         seen = f"{vendor} driver {version}, " if version else ""
@@ -108,7 +114,7 @@ def _driver(reading: Telemetry, known: TorchGpus, version: str) -> Iterator[Find
             GROUP,
             "driver",
             "note",
-            f"trainings use the GPU, but how busy it is is not known: {note}",
+            f"trainings use the GPU; its utilization is not known: {note}",
             "It needs the NVIDIA driver's libnvidia-ml.so.1, or /sys for an AMD GPU.",
         )
     elif "VISIBLE_DEVICES" in note:
@@ -124,7 +130,13 @@ def _driver(reading: Telemetry, known: TorchGpus, version: str) -> Iterator[Find
             "with --gpus all.",
         )
     elif note in ("no NVIDIA driver found", "no AMD GPU found"):
-        yield Finding(GROUP, "GPU", "ok", "none here: trainings run on the processor")
+        if not torch_build().lacks_gpus:  # then that is what is said
+            yield Finding(GROUP, "GPU", "ok", "none here: trainings run on the processor")
+    elif note == MIG_WITHOUT_INSTANCE:
+        fix = (
+            "Make one: `sudo nvidia-smi mig -cgi 19 -C`; `nvidia-smi mig -lgip` lists the profiles."
+        )
+        yield Finding(GROUP, "driver", "wrong", note, fix)
     elif not torch_build().lacks_gpus:
         yield Finding(GROUP, "driver", "wrong", note, "Restart the machine, or ask who keeps it.")
 

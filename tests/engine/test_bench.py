@@ -347,8 +347,10 @@ def test_the_peak_is_the_best_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_peak_counts_the_products_that_fit_the_time(clock: Clock, monkeypatch) -> None:
     monkeypatch.setattr(torch, "mm", clock.moved_by(torch.mm, 2**-7))
+    clock.reading = 2**-7
     found = peak.matmul_peak(torch.float32, CPU, sizes=(64,), seconds=1.0)
-    assert found.flops_per_second == 2 * 64**3 / 2**-7
+    # 16 products and one reading last a tenth of the second.
+    assert found.flops_per_second == 2 * 64**3 / (17 * 2**-7 / 16)
 
 
 # --- all of it ---

@@ -271,7 +271,8 @@ def test_a_build_for_the_processor_alone_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(device, "torch_gpus", lambda: TorchGpus("cpu", (), build.lacks_gpus, "x"))
     monkeypatch.setattr("engine.doctor.devices.torch_build", lambda: build)
     said = [each.found for each in devices("cpu")]
-    assert any("trainings run on the processor" in found for found in said), said
+    [found] = [found for found in said if "trainings run on the processor" in found]
+    assert "torch 2.12.0+cpu is a CPU-only build" in found
 
 
 @pytest.mark.slow
@@ -281,6 +282,23 @@ def test_a_driver_that_is_not_loaded_is_wrong(tmp_path: Path) -> None:
     found = run_python(sys.executable, "-c", DEVICES, env=environment(library, file))
     assert found["driver"].state == "wrong"
     assert "Driver Not Loaded" in found["driver"].found
+
+
+@pytest.mark.slow
+def test_a_board_in_mig_mode_without_an_instance_is_wrong_and_nobody_restarts(
+    tmp_path: Path,
+) -> None:
+    library, file = build_fake_nvml(tmp_path), tmp_path / "world"
+    write_world(file, world(FakeGpu(mig_mode=1)))
+    code = DEVICES.replace(
+        "from engine.doctor",
+        "import engine.gpus as gpus\nbuild = gpus.TorchBuild('2.12.0', cuda='13.0')\n"
+        "gpus.torch_build = lambda: build\nfrom engine.doctor",
+    )
+    found = run_python(sys.executable, "-c", code, env=environment(library, file))
+    assert found["driver"].state == "wrong"
+    assert "no GPU instance" in found["driver"].found
+    assert "nvidia-smi mig -cgi" in found["driver"].fix
 
 
 def test_a_check_that_breaks_is_a_finding() -> None:

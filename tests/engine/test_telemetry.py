@@ -242,7 +242,7 @@ PART_READING = GpuReading(
     temperature=34,
     power=55.5,
     power_limit=400.0,
-    not_known="it is a MIG slice",
+    not_known="MIG slice",
 )
 OTHER_READING = replace(PART_READING, memory_used=1 * GIB)
 
@@ -301,7 +301,7 @@ def test_gpus_of_torch_that_nvml_does_not_know_have_no_figures(nvml: Path) -> No
     assert gpu.not_known.startswith("NVML: ")
     [unclear] = readings(nvml, [world(H200, A100)], torch=used)
     [gpu] = unclear.gpus
-    assert gpu.not_known == "which of the GPUs in NVML torch uses is not known"
+    assert gpu.not_known == "NVML does not say which GPU torch uses"
 
 
 def test_gpus_that_torch_cannot_use_give_way_to_the_reason(nvml: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_torch_for_the_processor_alone_is_said_before_it_is_loaded() -> None:
         telemetry = sampler.read()
     assert telemetry.gpus == ()
     if sys.platform != "darwin":
-        assert telemetry.gpu_note == "torch 2.12.0+cpu is a build for the processor alone"
+        assert telemetry.gpu_note == "torch 2.12.0+cpu is a CPU-only build"
 
 
 def test_the_build_is_read_without_torch() -> None:

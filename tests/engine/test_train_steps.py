@@ -189,6 +189,17 @@ def test_out_of_memory_is_the_same_batch_in_smaller_pieces_said_aloud(new_run, e
     assert all(message in short.log_path.read_text() for message in notices(events))
 
 
+@pytest.mark.parametrize("spacing", ["linspace", "trailing"])
+def test_previews_that_start_far_below_the_end_get_one_notice(new_run, spacing: str) -> None:
+    preview = {"num_inference_steps": 1, "timestep_spacing": spacing}
+    run = new_run(training={"preview_every": 2}, preview=preview)
+    said = [each for each in notices(list(Trainer(run, device="cpu"))) if "previews" in each]
+    assert len(said) == (spacing == "linspace")
+    for each in said:
+        assert each.startswith("previews: sampling starts at t = 0 of ")
+        assert each.endswith("; use preview.timestep_spacing=trailing")
+
+
 def test_a_piece_that_failed_half_way_leaves_no_gradients_behind(new_run) -> None:
     whole, short = (Trainer(new_run(), device="cpu") for _ in range(2))
     calls = []

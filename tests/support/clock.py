@@ -10,12 +10,15 @@ class Clock:
 
     Attributes:
         at: seconds since it was made.
+        reading: seconds that it takes to read it.
     """
 
     def __init__(self) -> None:
         self.at = 0.0
+        self.reading = 0.0
 
     def perf_counter(self) -> float:
+        self.at += self.reading
         return self.at
 
     def work(self, seconds: float, images: int = 10) -> Callable[[int], int]:

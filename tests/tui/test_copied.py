@@ -66,6 +66,12 @@ def test_rows_fit_and_are_the_command(given_words: list[str], width: int) -> Non
     assert whole(rows) == given_words
 
 
+def test_an_option_stands_in_the_row_of_its_value() -> None:
+    for width in range(40, 90):
+        rows = [row.removesuffix(" \\") for row in folded(LONG, width)]
+        assert not [row for row in rows if row.endswith("--turn")], width
+
+
 def test_a_shell_takes_the_rows_as_one_command() -> None:
     command = shlex.join(["printf", "%s|", "a b", "c" * 60, "it's " * 30, "d"])
     for width in (20, 30, 80):

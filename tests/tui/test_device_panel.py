@@ -136,28 +136,41 @@ def test_a_gpu_that_is_lost_says_so() -> None:
                 "MIG 1g.5gb NVIDIA A100-SXM4-40GB",
                 memory_used=2 * GIB,
                 memory_total=5 * GIB,
-                not_known="it is a MIG slice",
+                not_known="MIG slice",
             ),
             [
                 "1 MIG 1g.5gb NVIDIA A100-SXM4-40GB",
-                "GPU not known: it is a MIG slice",
-                "MEM ███████▎           2.0/5.0 GiB",
+                "GPU utilization not known: MIG slice",
+                "MEM ████████▍              2.0/5.0 GiB",
             ],
         ),
         (
             GpuReading(0, "mps, Apple's GPU", not_known="mps has no counter"),
-            ["0 mps, Apple's GPU", "GPU not known: mps has no counter", ""],
+            ["0 mps, Apple's GPU", "GPU utilization not known: mps has no", "    counter"],
         ),
         (
             GpuReading(0, "NVIDIA H200", not_known="NVML: Driver/library version mismatch"),
-            ["0 NVIDIA H200", "GPU not known: NVML:", "    Driver/library version…"],
+            [
+                "0 NVIDIA H200",
+                "GPU utilization not known: NVML:",
+                "    Driver/library version mismatch",
+            ],
         ),
     ],
     ids=["MIG", "mps", "no NVML"],
 )
 def test_what_is_not_known_is_said_in_place_of_bars(gpu: GpuReading, drawn: list[str]) -> None:
-    lines = lines_of(replace(ONE, gpus=(gpu,)), 34)
+    lines = lines_of(replace(ONE, gpus=(gpu,)), 38)
     assert [line.rstrip() for line in lines[:3]] == drawn
+
+
+def test_where_the_reason_is_short_the_memory_is_not_known_either() -> None:
+    gpu = GpuReading(0, "mps, Apple's GPU", not_known="mps has no counter")
+    lines = lines_of(replace(ONE, gpus=(gpu,)), 48)
+    assert [line.rstrip() for line in lines[1:3]] == [
+        "GPU utilization not known: mps has no counter",
+        "MEM not known",
+    ]
 
 
 def test_eight_gpus_have_a_line_each() -> None:

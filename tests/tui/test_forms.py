@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from ddpm_tui.app import Workbench
 from ddpm_tui.screenshot.files import rows_of
 from ddpm_tui.views import new_run
-from ddpm_tui.views.form import MAX_LENGTH, FormRow, setting_field
+from ddpm_tui.views.form import MAX_LENGTH, Field, Form, FormRow, setting_field
 from ddpm_tui.views.new_run import NewRun
 from ddpm_tui.widgets.choice import Choice
 from engine.runs.folder import Run
@@ -202,6 +203,38 @@ async def test_up_and_down_go_from_field_to_field_on_a_short_screen_too(tmp_path
         assert app.screen.region.contains_region(name.region)
         await pilot.press("up", "up")
         assert app.screen.query_one("#settings", Input).has_focus
+
+
+async def test_arrows_go_along_the_buttons_and_back_to_the_fields(tmp_path: Path) -> None:
+    app = Workbench(tmp_path / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("n", *["down"] * 13)
+
+        async def after(key: str) -> str | None:
+            await pilot.press(key)
+            return app.screen.focused and app.screen.focused.id
+
+        assert app.screen.focused is not None and app.screen.focused.id == "train"
+        assert [await after(key) for key in ("right", "right", "left", "left")] == [
+            *("back", "back", "train", "train")
+        ]
+        assert await after("up") == "name"
+        await pilot.press("tab", "right")
+        assert await after("up") == "name", "above all the buttons is the last field"
+        await pilot.press("down")
+        assert await after("down") == "preset"
+
+
+async def test_of_many_choices_the_first_are_listed_and_all_are_counted() -> None:
+    names = tuple(f"run{number}" for number in range(300))
+    app = App[None]()
+    async with app.run_test() as pilot:
+        await app.mount(Form([Field("run", "run", "which one", choices=names)]))
+        app.query_one(Choice).focus()
+        await pilot.pause()
+        about = str(app.query_one("#about", Static).render())
+        assert about.startswith("run: which one\n300 choices: run0 · run1 · ")
+        assert len(about) < 200
 
 
 async def test_nothing_is_measured_while_a_training_goes_on(tmp_path: Path) -> None:

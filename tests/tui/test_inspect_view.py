@@ -113,6 +113,19 @@ async def test_without_a_run_it_is_the_default_preset(tmp_path: Path) -> None:
         await until(lambda: "the preset default" in about(app), pilot)
 
 
+async def test_a_start_far_below_the_end_is_noted(tiny_runs: Path) -> None:
+    run = tiny(tiny_runs)
+    text = run.config_path.read_text().replace(
+        "num_inference_steps = 20", "num_inference_steps = 1"
+    )
+    run.config_path.write_text(text.replace('_spacing = "trailing"', '_spacing = "linspace"'))
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot, "reverse", run)
+        assert "sampling starts at t = 0 of 19" in all_rows(app)
+        assert "ddpm, 1 step, 1 network call" in about(app)
+
+
 async def test_p_compares_a_run_with_the_presets_and_comes_back(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(120, 40)) as pilot:

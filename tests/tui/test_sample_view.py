@@ -317,6 +317,31 @@ async def test_settings_are_checked_and_drawn(tiny_runs: Path) -> None:
         assert settings.seed == int(seed) and str(settings.seed).endswith("7")
 
 
+async def test_a_start_far_below_the_end_is_noted_in_the_form_and_above_the_pictures(
+    tiny_runs: Path,
+) -> None:
+    config = tiny_runs / "tiny" / "config.toml"
+    text = config.read_text().replace("num_inference_steps = 20", "num_inference_steps = 1")
+    config.write_text(text.replace('_spacing = "trailing"', '_spacing = "linspace"'))
+    note = "sampling starts at t = 0 of 19"
+    app = Workbench(tiny_runs)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_view(pilot)
+        await pilot.press("o")
+        form = app.screen
+        assert text_of(app, "#advice").startswith(f"{note}: use more steps or ")
+        steps = form.query_one("#steps", Choice)
+        steps.focus()
+        await pilot.press("right")
+        await pilot.pause()
+        assert int(steps.value) > 1
+        assert not form.query_one("#advice").display
+        await pilot.press("escape", "d")
+        await until(lambda: isinstance(app.screen, SampleView) and done(app), pilot)
+        assert text_of(app, "#settings").startswith(f"{note}: use more steps or ")
+        await until(lambda: "the result, after 1 step · " in readout(app), pilot)
+
+
 async def test_escape_in_the_settings_changes_nothing(tiny_runs: Path) -> None:
     app = Workbench(tiny_runs)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -57,7 +57,11 @@ class Place:
     @property
     def words(self) -> str:
         """Where that is, for a person."""
-        return f"at t = {self.t}, after {self.at} steps" if self.t >= 0 else "at the end"
+        return (
+            f"at t = {self.t}, after {self.at} step{'s' * (self.at != 1)}"
+            if self.t >= 0
+            else "at the end"
+        )
 
 
 def ask(place: Place) -> Question[Recipe]:

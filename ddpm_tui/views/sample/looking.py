@@ -141,7 +141,7 @@ class Looking(PictureView):
             where = f"step {index + 1:>{len(str(steps))}}/{steps} · t = {lane.path[index].t}"
             where += f" · noise √(1−ᾱ_t) {lane.noise_levels[index]:.3f}"
         else:
-            where = f"the result, after {steps} steps"
+            where = f"the result, after {steps} step{'s' * (steps != 1)}"
         how = [f"x_t mean {figures.mean:+.2f} std {figures.std:.2f}", self._state(recording, index)]
         if not recording.complete:
             how.append(f"computed {min(len(recording), steps)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
@@ -60,6 +61,7 @@ class Performing(Looking):
         settings, recording = self._settings, self._recording
         if settings is None:
             return
+        advice: list[str] = []
         if recording is None:
             parts = [
                 settings.run.name,
@@ -89,9 +91,12 @@ class Performing(Looking):
             ]
             if isinstance(recipe.origin, FromNoise):
                 # In front, where a narrow window shows it.
-                parts[:0] = start_advice(recording.schedule, sampling)
+                advice = start_advice(recording.schedule, sampling)
             line = self._command(recipe)
-        self.query_one("#settings", Static).update(clean(" · ".join(parts)))
+        words = Content(clean(" · ".join(parts)))
+        for text in advice:
+            words = Content.assemble((text, "$text-warning"), " · ", words)
+        self.query_one("#settings", Static).update(words)
         self.query_one("#command", Static).update(clean(f"$ {line}", 2000))
         turned = recording is not None and bool(
             recording.recipe.turns

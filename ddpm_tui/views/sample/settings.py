@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Grid, Horizontal
+from textual.containers import Grid
 from textual.widgets import Button, Input, Label, Static
 
 from ddpm_tui.sanitize import clean_lines
-from ddpm_tui.views.dialog import Body, Dialog, DialogScreen, Problem
+from ddpm_tui.views.dialog import Body, Buttons, Dialog, DialogScreen, Problem
 from ddpm_tui.widgets.choice import Choice
 from engine.config import RunConfig, SamplingConfig, override_sampling
 from engine.errors import ConfigError, EngineError
@@ -49,6 +49,8 @@ RANGES: dict[str, tuple[dict[str, bool], tuple[str, ...]]] = {
 }
 STEPS = (1000, 250, 100, 50, 20)
 NUMBERS = (1, 4, 9, 16, 36, 64)
+# Both start near T − 1, where x_t is noise alone.
+_START_HIGHER = "more steps or timestep_spacing=trailing"
 # On a CPU the first picture should come in seconds.
 _QUICK_STEPS = 100
 
@@ -58,7 +60,7 @@ def start_advice(schedule: NoiseSchedule, sampling: SamplingConfig) -> list[str]
     from engine.sampling import start_note  # loads torch
 
     note = start_note(schedule, sampling)
-    return [f"{note.partition(',')[0]}: use timestep_spacing trailing"] if note else []
+    return [f"{note.partition(',')[0]}: use {_START_HIGHER}"] if note else []
 
 
 def pictures(num: int) -> str:
@@ -253,8 +255,9 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
     SampleSettings .asked { display: none; }
     SampleSettings.-classes .asked { display: block; }
     SampleSettings #summary { height: auto; color: $text-muted; }
+    SampleSettings #advice { height: auto; color: $text-warning; }
     SampleSettings.-tiny #summary { display: none; }
-    SampleSettings.-wrong #summary { display: none; }
+    SampleSettings.-wrong #summary, SampleSettings.-wrong #advice { display: none; }
     """
 
     def __init__(self, settings: DrawSettings, runs: Sequence[Run], runs_dir: Path) -> None:
@@ -300,8 +303,9 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
                     compact=True,
                 )
             yield Static("", id="summary", markup=False)
+            yield Static("", id="advice", markup=False)
             yield Problem()
-            with Horizontal(classes="buttons"):
+            with Buttons():
                 yield Button("Draw (enter)", variant="primary", id="draw", compact=True)
                 yield Button("Back (esc)", id="back", compact=True)
 
@@ -354,8 +358,11 @@ class SampleSettings(DialogScreen[DrawSettings | None]):
             return
         self.remove_class("-wrong")
         self.query_one(Problem).say("")
-        lines = ["$ " + settings.command(self._runs_dir), *self._offer.start_advice(settings)]
-        self.query_one("#summary", Static).update(clean_lines("\n".join(lines)))
+        command = "$ " + settings.command(self._runs_dir)
+        self.query_one("#summary", Static).update(clean_lines(command))
+        advice = self.query_one("#advice", Static)
+        advice.update("\n".join(self._offer.start_advice(settings)))
+        advice.display = bool(advice.content)
         self.query_one("#draw", Button).disabled = False
 
     def _read(self, offer: RunOffer) -> DrawSettings:

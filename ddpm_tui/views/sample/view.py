@@ -186,7 +186,7 @@ class SampleView(Turns, Keeping):
             self.notify(clean(message.problem), severity="warning", timeout=12, markup=False)
             draws = False
         if offer is None:
-            self._say(f"{message.problem} {NO_RUNS}".strip())
+            self._say(f"{message.problem.rstrip('.')}. {NO_RUNS}" if message.problem else NO_RUNS)
         elif self._settings is None:
             self._settings = offer.defaults(quick=message.quick)
             self._tell_settings()

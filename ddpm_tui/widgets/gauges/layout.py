@@ -91,12 +91,14 @@ def filled(telemetry: Telemetry | None, history: History, width: int, height: in
 
 
 def _why_not_known(gpu: GpuReading, label: str, width: int, rows: int) -> list[Line]:
-    """In place of bars: that the utilization is not known, and why."""
-    why = clean(f"not known: {gpu.not_known}")
+    """In place of bars: that the utilization is not known, and why; where a row is left, that the
+    memory is not known either."""
+    why = clean(f"utilization not known: {gpu.not_known}")
     room = max(width - len(label), 1)
     texts = textwrap.wrap(why, room, max_lines=rows, placeholder="…")
-    texts += [""] * (rows - len(texts))
-    labels = [label] + [" " * len(label)] * (rows - 1)
+    labels = [label] + [" " * len(label)] * (len(texts) - 1)
+    if len(texts) < rows:
+        texts, labels = [*texts, "not known"], [*labels, "MEM "]
     return [
         clip([("label", start), ("figure", clean(text, room).ljust(room))], width)
         for start, text in zip(labels, texts, strict=True)
