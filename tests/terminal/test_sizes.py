@@ -18,7 +18,7 @@ import pytest
 from textual.events import Resize
 
 from ddpm_tui.terminal.driver import LinkDriver
-from tests.terminal.harness import ESCAPE, LOST, Terminal, workbench
+from tests.terminal.harness import ENTER, ESCAPE, LOST, Terminal, workbench
 from tests.terminal.monkey import look
 
 STORM_SECONDS = float(os.environ.get("DDPM_TUI_STORM_SECONDS", "2"))
@@ -201,6 +201,8 @@ def test_in_every_view_and_dialog_the_screen_is_as_drawn_anew(
         shutil.copytree(few_runs, folder / "runs")
         with workbench(folder, COLORTERM="truecolor") as terminal:
             terminal.wait_for("tiny")
+            terminal.press("G", ENTER)  # the dialogs of the Sample view are of the run in sight
+            terminal.wait_for("devices")
             for place in places:
                 for seed in range(1, 2 + int(STORM_SECONDS) // 4):
                     changes_of_size(terminal, place, seed, 12)
