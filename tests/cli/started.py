@@ -18,7 +18,9 @@ from tempfile import TemporaryDirectory
 
 _SECONDS = 240
 # The optimizers of PyTorch load its compiler.
-_LOADED = ["torch", "torch._dynamo", "torchvision", "numpy", "pydantic", "typer"]
+_LOADED = ["torch", "torch._dynamo", "torch.utils.flop_counter", "torchvision", "numpy", "typer"]
+_LOADED += ["pydantic.main", "pydantic.functional_validators", "pydantic.type_adapter"]
+_LOADED += ["imageio.v3", "tests.support.forked"]
 
 
 @cache

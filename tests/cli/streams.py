@@ -21,8 +21,9 @@ from typing import Literal
 
 Stream = Literal["file", "closed", "full", "broken"]
 
-LIGHT = ["ddpm_tui.cli.verbs", "engine.runs.folder", "numpy", "pydantic", "plotext"]
-HEAVY = [*LIGHT, "torch", "torch._dynamo", "torchvision"]
+# `engine.config` builds models of pydantic, most of which is loaded only then.
+LIGHT = ["ddpm_tui.cli.verbs", "engine.config", "engine.runs.folder", "numpy", "plotext"]
+HEAVY = [*LIGHT, "torch", "torch._dynamo", "torchvision", "imageio.v3", "engine.train"]
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ def commands(loaded: list[str]) -> Iterator[Commands]:
 
 
 def _serve() -> None:
-    for name in sys.argv[1:]:
+    for name in [*sys.argv[1:], "tests.support.forked"]:
         importlib.import_module(name)
+    if train := sys.modules.get("engine.train"):
+        vars(train)["_EVAL_IMAGES"] = 32
     while line := sys.stdin.readline():
         case = json.loads(line)
         if (child := os.fork()) == 0:

@@ -138,6 +138,12 @@ class Terminal:
                 self._stream.feed(data)
                 self._painted_at = came
                 self._fresh.notify_all()
+            self._chunks.task_done()
+
+    @property
+    def _all_painted(self) -> bool:
+        """Nothing that came waits to be painted, or is being painted."""
+        return not self._chunks.unfinished_tasks
 
     def text(self) -> str:
         with self._lock:
@@ -225,7 +231,8 @@ class Terminal:
         with self._fresh:
             while not seen(screen := "\n".join(self._screen.display)):
                 left = end - time.perf_counter()
-                gone = self.process.poll() is not None and self._chunks.empty()
+                # What a program said last is read after it has ended.
+                gone = not self._reader.is_alive() and self._all_painted
                 if left <= 0 or gone:
                     said = f"; the program has gone ({self.process.poll()})" if gone else ""
                     raise AssertionError(f"{what} did not appear{said}:\n{screen}")
@@ -241,7 +248,7 @@ class Terminal:
         self.wait_until(lambda screen: LOST not in screen, "the whole screen", seconds)
         end = time.monotonic() + seconds
         count, since = len(self.received), time.monotonic()
-        while time.monotonic() - since < _REST or not self._chunks.empty():
+        while time.monotonic() - since < _REST or not self._all_painted:
             if len(self.received) != count:
                 count, since = len(self.received), time.monotonic()
             assert time.monotonic() < end, f"it does not come to rest:\n{self.text()}"
