@@ -199,6 +199,16 @@ def test_pieces_of_a_drawing_are_gone_on_with_where_the_run_is_now(
     assert drawn == whole
 
 
+def test_evaluate_measures_nothing_that_it_could_not_keep(
+    runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, sentence = WAYS["renamed"]
+    leaving(monkeypatch, Progress, "update", 1, lambda: leave(open_run(runs, "r")))
+    measured = leaving(monkeypatch, engine.evaluate.results, "find_real", 1, lambda: None)
+    assert sentence in call(*EVALUATE).err
+    assert not measured
+
+
 def test_stop_does_not_wait_for_a_run_that_was_moved_by_hand(
     runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
