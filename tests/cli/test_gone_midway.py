@@ -189,7 +189,7 @@ def test_pieces_of_a_drawing_are_gone_on_with_where_the_run_is_now(
         assert call("restore", "r").code == 0
     ended = call("sample", name, *MANY[2:])
     assert ended.code == 0, ended.err
-    assert "goes on with picture 256 of 600" in ended.err
+    assert "goes on after 256 of 600 pictures" in ended.err
     assert not any(".shards" in path for path in files_of(runs / name))
     again = call("sample", "other", *MANY[2:])
     assert again.code == 0, again.err
