@@ -1,6 +1,7 @@
 """What is imported, and from where, whatever lies around: our own `engine`; PyTorch if it loads.
 
-Only the standard library is imported here, and little of it: a file of the user may hide any of it.
+Only the standard library is imported here, and little of it (`os`, not `pathlib`): a file of the
+user may hide any of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec
 from types import ModuleType
 
-_BESIDE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+_BESIDE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Bytes of address space. PyTorch takes up to five to load; more is enough for any build of it.
 _ROOMY = 16 << 30
 _HINT = "`pip install --force-reinstall torch torchvision` mends a broken installation."
@@ -59,7 +60,7 @@ def _hidden_by(error: Exception) -> str:
     """Which file hides a module that is needed, as a sentence; empty if none does."""
     if isinstance(error, SyntaxError):
         path = error.filename or ""
-        return _hidden(os.path.basename(path).removesuffix(".py"), path)  # noqa: PTH119
+        return _hidden(os.path.basename(path).removesuffix(".py"), path)
     if isinstance(error, ImportError):
         name = error.name or ""
     else:
@@ -74,8 +75,8 @@ def _hidden(name: str, path: str) -> str:
     if not name or not path:
         return ""
     found = path.removesuffix(f"{os.sep}__init__.py")
-    folder = os.path.dirname(found)  # noqa: PTH120
-    others = [other for other in sys.path if os.path.abspath(other) != folder]  # noqa: PTH100
+    folder = os.path.dirname(found)
+    others = [other for other in sys.path if os.path.abspath(other) != folder]
     if PathFinder.find_spec(name, others) is None:
         return ""
     return (
@@ -87,7 +88,7 @@ def _hidden(name: str, path: str) -> str:
 def _gone() -> tuple[str, str] | None:
     """What is wrong with the working directory, and what to do; None if it is there."""
     try:
-        os.getcwd()  # noqa: PTH109
+        os.getcwd()
     except OSError:
         return (
             "The working directory has been deleted",

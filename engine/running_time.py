@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 _LOOK_EVERY = 0.5  # seconds
 # A process that has stopped shows nothing for longer than this, and takes next to no processor time
-# in it. One that only waits, for a device or a disk, has a thread that looks.
+# in it but for what it took between the last look and the stop. One that only waits, for a device
+# or a disk, has a thread that looks.
 _LONGEST = 2.0  # seconds
 _SHARE = 0.02
 
@@ -32,6 +33,8 @@ class RunningTime:
         self._clock = clock
         self._guard = threading.Lock()
         self._stopped = 0.0
+        # Processor time that it lately took between two looks of the thread.
+        self._usual = 0.0
         self._looked_at: tuple[float, float] | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -42,7 +45,7 @@ class RunningTime:
             now, used = self._clock()
             if self._looked_at is not None:
                 passed, taken = now - self._looked_at[0], used - self._looked_at[1]
-                if passed > _LONGEST and taken < _SHARE * passed:
+                if passed > _LONGEST and taken < _SHARE * passed + 2 * self._usual:
                     self._stopped += passed - _LOOK_EVERY
                 self._looked_at = now, used
             return now - self._stopped
@@ -63,5 +66,11 @@ class RunningTime:
             self._looked_at = None
 
     def _look(self) -> None:
+        last = self._clock()
         while not self._ended.wait(_LOOK_EVERY):
             self.now()
+            now = self._clock()
+            share = (now[1] - last[1]) / max(now[0] - last[0], _LOOK_EVERY)
+            # Halved, since after a stop the share is that of the stop.
+            self._usual = max(share * _LOOK_EVERY, self._usual / 2)
+            last = now

@@ -52,9 +52,9 @@ def workbench(
 ) -> None:
     """Open the workbench."""
     if version:
-        from importlib.metadata import version as installed
+        from engine.runs.folder import installed_version
 
-        print(f"ddpm-tui {installed('ddpm-tui')}")
+        print(f"ddpm-tui {installed_version('ddpm-tui')}")
         return
     if screenshot is not None:
         from ddpm_tui.cli.screenshot import write_screenshot

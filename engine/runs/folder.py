@@ -343,16 +343,24 @@ def prepare_output(folder: Path, *, own: bool = False) -> None:
 
 def environment(command: list[str]) -> dict[str, Any]:
     """env.json: versions, host and command line, so that a result can be traced."""
-    from importlib.metadata import version
-
     packages = ("ddpm-tui", "torch", "torchvision", "numpy", "safetensors")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
-        "packages": {package: version(package) for package in packages},
+        "packages": {package: installed_version(package) for package in packages},
         "command": command,
     }
+
+
+def installed_version(package: str) -> str:
+    """The version of a package; a checkout of this program runs without being installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def create_run(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from engine.config import make_config
 from engine.runs.folder import Status, create_run
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, run_cli
 
 
 @pytest.fixture
@@ -51,3 +52,16 @@ def test_equal_configs_a_single_run_and_a_wrong_name_are_said(cli: Cli, runs: Pa
     assert wrong.returncode == 1
     assert "There is no run 'three'" in wrong.stderr
     assert cli("compare").returncode == 2
+
+
+def test_an_unreadable_config_reads_the_same_as_in_show(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "runs")
+    shutil.copytree(tmp_path / "runs/tiny", tmp_path / "runs/odd")
+    config = tmp_path / "runs/odd/config.toml"
+    config.write_text(config.read_text(), encoding="utf-16")
+    shown = run_cli("show", "odd", cwd=tmp_path)
+    assert shown.returncode == 1
+    why = shown.stderr.removeprefix("ddpm-tui: ").strip()
+    assert "is not UTF-8 text" in why
+    compared = run_cli("compare", "tiny", "odd", cwd=tmp_path)
+    assert f"odd: {why}" in compared.stdout

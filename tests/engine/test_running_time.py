@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+
 import pytest
 
 from engine.config import make_config
@@ -46,6 +49,28 @@ def test_a_stop_is_not_counted_but_for_half_a_second(
         assert running.now() - began == pytest.approx(1.5)
         machine.passes(1.0, used=0.9)
         assert running.now() - began == pytest.approx(2.5)
+
+
+def test_what_it_took_between_the_last_look_and_the_stop_does_not_hide_it(
+    machine: Machine, running: RunningTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that takes all of eight cores is stopped in its middle."""
+    looked = threading.Event()
+    monkeypatch.setattr("engine.running_time._LOOK_EVERY", 0.01)
+    clock, calls = machine.clock, itertools.count()
+
+    def busy() -> tuple[float, float]:
+        if threading.current_thread().name == "running time" and not looked.is_set():
+            machine.passes(0.01, used=0.08)
+            if next(calls) > 20:
+                looked.set()
+        return clock()
+
+    with RunningTime(busy) as running:
+        assert looked.wait(60)
+        began = running.now()
+        machine.passes(5.0, used=0.12)
+        assert running.now() - began < 1
 
 
 @pytest.mark.parametrize("used", [2.0, 29.0], ids=["a busy machine", "a long step"])

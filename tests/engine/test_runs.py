@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.metadata
 import json
 import os
 import shutil
@@ -490,3 +491,15 @@ def test_the_log_is_lines_with_a_time(run: Run) -> None:
     assert first.endswith("  first")
     assert second.endswith("  second")
     time.strptime(first[:19], "%Y-%m-%d %H:%M:%S")
+
+
+def test_a_checkout_that_is_not_installed_can_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    run = create_run(tmp_path, CONFIG)
+    packages = json.loads((run.path / "env.json").read_text())["packages"]
+    assert packages["ddpm-tui"] == "(not installed)"
