@@ -200,7 +200,7 @@ def test_no_stream_ends_a_help_page(tmp_path: Path) -> None:
     with commands(LIGHT) as started:
         tried = _begun(started, _HELP, tmp_path)
         wrong = [
-            _all_wrong(tried, streams, tmp_path) for streams in (ODD["ascii"], ODD["both full"])
+            _all_wrong(tried, streams, tmp_path) for streams in (ODD["ascii"], ODD["stdout full"])
         ]
     assert "".join(wrong) == ""
 
