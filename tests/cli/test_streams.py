@@ -200,7 +200,7 @@ def test_no_stream_ends_a_help_page(tmp_path: Path) -> None:
     with commands(LIGHT) as started:
         tried = _begun(started, _HELP, tmp_path)
         wrong = [
-            _all_wrong(tried, streams, tmp_path) for streams in (ODD["ascii"], ODD["both full"])
+            _all_wrong(tried, streams, tmp_path) for streams in (ODD["ascii"], ODD["stdout full"])
         ]
     assert "".join(wrong) == ""
 
@@ -288,3 +288,20 @@ def test_a_shell_sees_it_so(tmp_path: Path, line: str, code: int, said: str) -> 
     )
     assert done.returncode == code
     assert done.stderr == (f"ddpm-tui: {said}\n" if said else "")
+
+
+@pytest.mark.parametrize(("closing", "prints"), [(">&-", "sys.stdout"), ("2>&-", "sys.stderr")])
+def test_no_file_gets_the_number_of_a_closed_stream(
+    tmp_path: Path, closing: str, prints: str
+) -> None:
+    (tmp_path / "command.py").write_text(
+        "import sys\n"
+        "from ddpm_tui.streams import unfailing_streams\n"
+        "with unfailing_streams():\n"
+        "    kept = open('kept', 'w')\n"
+        f"    print('lost', file={prints})\n"
+        "    sys.exit()\n"
+    )
+    line = f"{shlex.quote(sys.executable)} command.py {closing}"
+    subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert (tmp_path / "kept").read_text() == ""
