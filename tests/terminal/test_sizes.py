@@ -203,6 +203,8 @@ def test_in_every_view_and_dialog_the_screen_is_as_drawn_anew(
             terminal.wait_for("tiny")
             terminal.press("G", ENTER)  # the dialogs of the Sample view are of the run in sight
             terminal.wait_for("devices")
+            # Until then a notice, which passes, answers keys of the Sample view.
+            terminal.wait_until(lambda screen: "loading torch" not in screen, "torch")
             for place in places:
                 for seed in range(1, 2 + int(STORM_SECONDS) // 4):
                     changes_of_size(terminal, place, seed, 12)
