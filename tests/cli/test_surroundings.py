@@ -168,7 +168,7 @@ def test_a_file_in_place_of_the_folder_is_said_to_be_one(tmp_path: Path, verb: V
         _, _, said = verb(*command, "--runs-dir", str(tmp_path / "runs"))
         assert "Not a directory" in one_sentence(said)
     _, _, said = verb("train", "--steps", "1", "--runs-dir", str(tmp_path / "runs"))
-    assert "a file is in its place" in one_sentence(said)
+    assert "is not a folder: name another one" in one_sentence(said)
 
 
 def test_a_folder_that_may_not_be_read_is_no_empty_one(

@@ -36,6 +36,7 @@ _UNFINISHED = re.compile(rb"\x1b(?:\[[<>=?]?\d*)?\Z|\x1b_(?:(?!\x1b\\).)*\Z", re
 
 _PATIENCE = 30.0  # seconds
 _REST = 0.7  # seconds; what changes by itself does so once a second
+_NOTED = 20_000  # bytes, of what came before something failed
 _CHUNKS = 64  # read and not painted yet, of 4 KB for the most part
 
 LOST = "☒"
@@ -324,8 +325,12 @@ def program(
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
     os.close(slave)
+    terminal = Terminal(process, master, size)
     try:
-        yield Terminal(process, master, size)
+        yield terminal
+    except AssertionError as error:
+        error.add_note(f"The last bytes that came: {bytes(terminal.received[-_NOTED:])!r}")
+        raise
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
