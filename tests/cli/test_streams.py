@@ -188,6 +188,7 @@ def test_no_stream_ends_a_command(light: Table, trained: Path, tmp_path: Path, k
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", ["latin-1", "both full"])
 def test_no_stream_ends_a_command_that_loads_torch(
     heavy: Table, trained: Path, tmp_path: Path, kind: str

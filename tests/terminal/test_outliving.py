@@ -59,7 +59,7 @@ def test_a_training_goes_on_without_its_terminal(tmp_path: Path, how: str) -> No
         training(terminal)
         before = rows(run)
         hang_up(terminal, how)
-        until(lambda: rows(run) > before, 1.0)
+        until(lambda: rows(run) > before)
         until(lambda: "trains on without it" in run.log_path.read_text())
         process = psutil.Process(terminal.process.pid)
         until(lambda: "leaving" not in (thread_names(process)))
