@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,6 +13,15 @@ import pytest
 from tests.cli.started import run_started
 
 Cli = Callable[..., CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended that was called in the process of the test."""
+
+    code: int
+    out: str
+    err: str
 
 
 def run_cli(*args: str, cwd: Path, env: dict[str, str] | None = None) -> CompletedProcess[str]:

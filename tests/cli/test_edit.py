@@ -9,7 +9,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,10 @@ from ddpm_tui.cli import main
 from engine.config import make_config
 from engine.images import read_png
 from engine.runs.folder import create_run
-from tests.cli.conftest import run_cli
+from tests.cli.conftest import Ended, run_cli
 
 CELL = 30
 VERBS = ("start", "inpaint", "switch", "renoise", "branch", "interpolate", "invert")
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
 
 
 Edit = Callable[..., Ended]

@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,8 @@ from engine.runs import keeping
 from engine.runs.folder import Run, create_run, open_run
 from engine.runs.moved import find_moved
 from engine.sample_shards import Shards
+from tests.cli.conftest import Ended
 from tests.one_quick import one_quick
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
 
 Call = Callable[..., Ended]
 

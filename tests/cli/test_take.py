@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,7 @@ from engine.takes.files import save_take
 from engine.takes.recipe import Ask, Branch, FromData, FromFile, Inpaint, Recipe, Renoise
 from engine.takes.sources import save_mask
 from engine.takes.versus import lay_lanes, perform_lanes
-from tests.cli.conftest import run_cli
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
+from tests.cli.conftest import Ended, run_cli
 
 Call = Callable[..., Ended]
 

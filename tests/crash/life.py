@@ -37,7 +37,7 @@ STEPS = 5
 
 
 def small_config(**training: int) -> RunConfig:
-    """Trains in milliseconds a step; a row a step, and unless told, a checkpoint every two."""
+    """Trains in milliseconds a step; without more settings a checkpoint every two."""
     return make_config(
         dataset_size=10_000,
         data={"batch_size": 1},
